@@ -1,0 +1,1 @@
+//! Compiled configuration and the pure compiler from custom resources to it.

@@ -1,0 +1,1 @@
+//! Custom resource types of the DeepSeek gateway: the source of truth for its API.

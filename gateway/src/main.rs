@@ -1,0 +1,3 @@
+//! Gateway: the OpenAI-compatible data plane in front of DeepSeek.
+
+fn main() {}

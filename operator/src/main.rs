@@ -1,0 +1,3 @@
+//! Operator: reconciles DeepSeek custom resources into gateways and their configuration.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! A faithful DeepSeek for tests and demos, with faults on demand.

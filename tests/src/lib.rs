@@ -1,0 +1,1 @@
+//! Tests of the DeepSeek gateway from the outside, as its users see it.

@@ -1,0 +1,3 @@
+//! The commands of README and CI.
+
+fn main() {}
