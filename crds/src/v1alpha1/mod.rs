@@ -1,0 +1,22 @@
+//! Version `v1alpha1`: one kind a file, shared pieces in [`shared`].
+
+mod backend;
+mod consumer;
+mod gateway;
+mod route;
+mod route_policy;
+mod shared;
+
+pub use backend::{BackendTls, DeepSeekBackend, DeepSeekBackendSpec, DeepSeekBackendStatus, Flavor};
+pub use consumer::{ConsumerApiKey, DeepSeekConsumer, DeepSeekConsumerSpec, DeepSeekConsumerStatus};
+pub use gateway::{
+    AllowedNamespaces, AllowedRoutes, AuthMode, Autoscaling, DeepSeekGateway, DeepSeekGatewaySpec,
+    DeepSeekGatewayStatus, Drain, GatewayAuth, GatewayLimits, Listener, ListenerProtocol, ListenerTls,
+    LocalSecretRef, LogLevel, NetworkPolicySettings, PodSettings, Replicas, ServiceSettings, ServiceType,
+};
+pub use route::{
+    BackendHealth, BackendState, ConsumerSelector, DeepSeekRoute, DeepSeekRouteSpec, DeepSeekRouteStatus,
+    RouteAccess, RouteBackend, RouteTraffic,
+};
+pub use route_policy::{Backoff, CircuitBreaker, Failover, Quota, QuotaMode, QuotaPer, RetryOn, Timeouts};
+pub use shared::{DurationString, GatewayRef, NamespacedRef, SecretKeyRef, SecretSource, WindowString};
