@@ -1,1 +1,3 @@
 //! Tests of the DeepSeek gateway from the outside, as its users see it.
+
+pub mod kubernetes;

@@ -1,0 +1,62 @@
+//! One program of a cluster, with its log.
+
+use std::{
+    fs::{self, File},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+
+use super::janitor::Janitor;
+
+/// How much of a log an error message quotes.
+const QUOTED_LINES: usize = 15;
+
+/// A running program; killed when dropped, or by the janitor when we are killed first.
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+    janitor: Arc<Janitor>,
+}
+
+impl Process {
+    /// Starts `command` in a process group of its own, with its output in `log/NAME.log`.
+    pub(crate) fn spawn(name: &str, command: &mut Command, janitor: &Arc<Janitor>) -> anyhow::Result<Self> {
+        let log = janitor.dir().join("log").join(format!("{name}.log"));
+        fs::create_dir_all(log.parent().unwrap_or(Path::new("/")))?;
+        let file = File::options().create(true).append(true).open(&log);
+        let file = file.with_context(|| format!("failed to open {}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
+        let child = command.spawn().with_context(|| format!("failed to start {name} ({command:?})"))?;
+        let process = Self { name: name.to_owned(), child, log, janitor: Arc::clone(janitor) };
+        janitor.watch(process.child.id())?;
+        Ok(process)
+    }
+
+    /// Fails, quoting the end of the log, when the program has ended by itself.
+    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
+        let Some(status) = self.child.try_wait()? else { return Ok(()) };
+        anyhow::bail!("{} ended with {status}; the end of its log:\n{}", self.name, self.log_tail())
+    }
+
+    /// The last lines of the log.
+    pub(crate) fn log_tail(&self) -> String {
+        let log = fs::read(&self.log).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(QUOTED_LINES)..].join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Failures mean that it has gone already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = self.janitor.forget(self.child.id());
+    }
+}

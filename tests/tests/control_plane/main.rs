@@ -1,0 +1,3 @@
+//! Tests against a real Kubernetes API; `cargo xtask setup --control-plane` brings what they need.
+
+mod harness;
