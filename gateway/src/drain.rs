@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use std::future::pending;
 
-    const PACE: Pace = Pace { delay: Duration::from_secs(5), timeout: Duration::from_secs(60) };
+    const PACE: Pace = Pace { delay: Duration::from_secs(5), timeout: Duration::from_mins(1) };
 
     async fn reach(drain: &Drain, phase: Phase) {
         while drain.phase() < phase {

@@ -1,0 +1,8 @@
+//! The OpenAI-compatible data plane in front of DeepSeek.
+//!
+//! A request goes through `pipeline`: identify → match → admit → dispatch → relay → settle. What it goes by is one
+//! immutable `snapshot`, swapped as a whole; a request in flight keeps the one it began with. [`config`] makes the
+//! snapshots, [`drain`] says when to leave.
+
+pub mod config;
+pub mod drain;
