@@ -32,3 +32,9 @@ pub const DIGEST_KEY: &str = "sha256";
 pub fn keys_secret(gateway: &str) -> String {
     format!("{gateway}-keys")
 }
+
+/// Longest name of a resource of `kind`: names become label values, and a gateway's become prefixes of pod names.
+#[must_use]
+pub fn max_name_length(kind: &str) -> usize {
+    if kind == "DeepSeekGateway" { 40 } else { 63 }
+}

@@ -6,6 +6,7 @@
 
 pub mod conditions;
 pub mod labels;
+pub mod reference_grant;
 pub mod v1alpha1;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
