@@ -1,0 +1,347 @@
+//! The answer to a request: made of the request alone, so that the same question always gets the same answer.
+//!
+//! It names the upstream and the model, then repeats what was said, word by word: a token is a word with its space.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use crate::{
+    options::Options,
+    scenario::{ReasoningField, Scenario, UsageFields, UsagePlace},
+    wire::sse::Framing,
+};
+
+/// What an answer needs of a request, whichever API it came by.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent switch of a request")]
+pub(crate) struct Ask {
+    pub(crate) model: String,
+    pub(crate) stream: bool,
+    pub(crate) include_usage: bool,
+    pub(crate) thinking: bool,
+    pub(crate) json: bool,
+    pub(crate) max_tokens: Option<u64>,
+    pub(crate) prompt_tokens: u64,
+    /// Tokens of the prompt that an earlier request could have left in the cache.
+    pub(crate) cached_tokens: u64,
+    /// What the user said last.
+    pub(crate) text: String,
+    /// The beginning of the answer, which the answer goes on from.
+    pub(crate) prefix: Option<String>,
+    pub(crate) stop: Vec<String>,
+    pub(crate) tools: Vec<String>,
+    pub(crate) forced_tool: Option<String>,
+}
+
+/// An answer, in no API's shape yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) id: String,
+    pub(crate) model: String,
+    pub(crate) reasoning: Option<Pieces>,
+    pub(crate) content: Pieces,
+    pub(crate) tools: Vec<ToolCall>,
+    pub(crate) finish: String,
+    pub(crate) usage: Usage,
+    pub(crate) include_usage: bool,
+    pub(crate) style: Style,
+}
+
+/// When every answer was made.
+pub(crate) const CREATED: u64 = 1_795_132_800;
+/// The build that made every answer.
+pub(crate) const FINGERPRINT: &str = "fp_eaab8d114b_prod0820_fp8_kvcache";
+
+/// A tool call.
+#[derive(Clone, Debug)]
+pub(crate) struct ToolCall {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) arguments: Pieces,
+}
+
+/// Token counts; misses are what is not a hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) prompt: u64,
+    pub(crate) hit: u64,
+    pub(crate) completion: u64,
+    pub(crate) reasoning: Option<u64>,
+}
+
+/// How the answer looks on the wire.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Style {
+    pub(crate) framing: Framing,
+    pub(crate) usage_place: UsagePlace,
+    pub(crate) usage_fields: UsageFields,
+    pub(crate) reasoning_field: ReasoningField,
+    pub(crate) no_choices: bool,
+    pub(crate) null_content: bool,
+}
+
+impl Style {
+    pub(crate) fn of(scenario: &Scenario, options: &Options) -> Self {
+        let flavor = options.flavor;
+        Self {
+            framing: Framing::of(scenario),
+            usage_place: scenario.usage.unwrap_or_else(|| flavor.usage_place()),
+            usage_fields: scenario.usage_fields.unwrap_or_else(|| flavor.usage_fields()),
+            reasoning_field: scenario.reasoning_field.unwrap_or_else(|| flavor.reasoning_field()),
+            no_choices: scenario.no_choices,
+            null_content: scenario.null_content,
+        }
+    }
+}
+
+/// A text in tokens, the tail of which may be filler, made only when it is asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pieces {
+    parts: Arc<[String]>,
+    filler: Arc<str>,
+    fillers: usize,
+}
+
+impl Pieces {
+    /// A text in words, each with the space before it.
+    pub(crate) fn words(text: &str) -> Self {
+        let mut parts: Vec<String> = Vec::new();
+        for part in text.split_inclusive(' ') {
+            // The space belongs to the next word, as tokenizers have it.
+            let carried = parts.last_mut().and_then(|last| last.ends_with(' ').then(|| last.pop())).flatten();
+            parts.push(carried.into_iter().chain(part.chars()).collect());
+        }
+        Self { parts: parts.into(), ..Self::default() }
+    }
+
+    /// Exactly `count` pieces, each of at least `bytes`.
+    fn shaped(self, count: Option<u32>, bytes: usize) -> Self {
+        let mut parts = self.parts.to_vec();
+        let count = count.map_or(parts.len(), |count| count as usize);
+        if count == 0 {
+            return Self::default();
+        }
+        if parts.len() > count {
+            let rest = parts.split_off(count - 1).concat();
+            parts.push(rest);
+        }
+        let padded = |text: &str| {
+            let missing = bytes.saturating_sub(text.len());
+            format!("{text}{}", " lorem".chars().cycle().take(missing).collect::<String>())
+        };
+        let fillers = count - parts.len();
+        Self {
+            parts: parts.iter().map(|part| padded(part)).collect(),
+            filler: padded(" lorem").into(),
+            fillers,
+        }
+    }
+
+    fn first(&self, count: usize) -> Self {
+        let own = self.parts.len().min(count);
+        Self {
+            parts: self.parts[..own].into(),
+            filler: self.filler.clone(),
+            fillers: self.fillers.min(count - own),
+        }
+    }
+
+    /// How many tokens.
+    pub(crate) fn len(&self) -> usize {
+        self.parts.len() + self.fillers
+    }
+
+    /// The whole text.
+    pub(crate) fn text(&self) -> String {
+        self.parts.concat() + &self.filler.repeat(self.fillers)
+    }
+
+    /// Something for each token; the filler's is made once and cloned.
+    pub(crate) fn each<T: Clone>(self, make: impl Fn(&str) -> T) -> impl Iterator<Item = T> {
+        let filler = (self.fillers > 0).then(|| make(&self.filler));
+        let own = (0..self.parts.len()).map({
+            let parts = self.parts;
+            move |index| make(&parts[index])
+        });
+        own.chain(filler.into_iter().flat_map(move |filler| std::iter::repeat_n(filler, self.fillers)))
+    }
+}
+
+/// Tokens of a prompt's text, four bytes each.
+pub(crate) fn tokens_of(text: &str) -> u64 {
+    text.len().div_ceil(4) as u64
+}
+
+/// A stable hash.
+pub(crate) fn digest(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// An id shaped like a UUID.
+pub(crate) fn uuid_of(seed: impl Hash) -> String {
+    let (a, b) = (digest((&seed, 'a')), digest((&seed, 'b')));
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        a >> 32,
+        a >> 16 & 0xffff,
+        a & 0xfff,
+        b >> 48 & 0x3fff | 0x8000,
+        b & 0xffff_ffff_ffff
+    )
+}
+
+fn alphanumeric(seed: impl Hash, length: usize) -> String {
+    const SIGNS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    (0..length)
+        .map(|place| char::from(SIGNS[usize::try_from(digest((&seed, place)) % 62).unwrap_or(0)]))
+        .collect()
+}
+
+const REASONING: &str =
+    "The user said something. I will name myself, then say it back, so that they can see who answered.";
+const TAIL: &str = "This answer was made by a fake, word by word, and is the same each time.";
+const DSML: &str = "<｜DSML｜tool_calls><｜DSML｜invoke name=\"weather\"><｜DSML｜parameter name=\"location\" \
+                    string=\"true\">Paris</｜DSML｜parameter></｜DSML｜invoke></｜DSML｜tool_calls>";
+
+/// Answers a request. `seed` is its body: it decides the ids.
+pub(crate) fn answer(ask: &Ask, scenario: &Scenario, options: &Options, seed: &[u8]) -> Answer {
+    let tools = tool_calls(ask, scenario, seed);
+    let shape = |text: &str, count: Option<u32>| Pieces::words(text).shaped(count, scenario.chunk_bytes);
+    let mut reasoning = ask.thinking.then(|| {
+        Pieces::words(scenario.reasoning.as_deref().unwrap_or(REASONING)).shaped(scenario.reasoning_chunks, 0)
+    });
+    let (text, stopped) = cut_at_stop(text(ask, scenario, options), &ask.stop);
+    let mut content = if tools.is_empty() { shape(&text, scenario.chunks) } else { Pieces::default() };
+    let mut finish = if tools.is_empty() { "stop" } else { "tool_calls" };
+    if let Some(max) = ask.max_tokens.map(|max| usize::try_from(max).unwrap_or(usize::MAX)) {
+        // Reasoning counts, and comes first: it may leave nothing for the answer.
+        let thought = reasoning.as_ref().map_or(0, Pieces::len);
+        if thought + content.len() > max && !stopped {
+            finish = "length";
+        }
+        content = content.first(max.saturating_sub(thought));
+        reasoning = reasoning.map(|pieces| pieces.first(max));
+    }
+    let thought = reasoning.as_ref().map(|pieces| pieces.len() as u64);
+    let called: usize = tools.iter().map(|call| call.arguments.len() + 1).sum();
+    let completion = (content.len() + called) as u64 + thought.unwrap_or(0);
+    let prompt = scenario.prompt_tokens.unwrap_or(ask.prompt_tokens);
+    Answer {
+        id: uuid_of((&options.name, seed)),
+        model: ask.model.clone(),
+        content,
+        tools,
+        finish: scenario.finish_reason.clone().unwrap_or_else(|| finish.to_owned()),
+        usage: Usage {
+            prompt,
+            // The cache works in units of 64 tokens.
+            hit: scenario.cached_tokens.unwrap_or(ask.cached_tokens / 64 * 64).min(prompt),
+            completion: scenario.completion_tokens.unwrap_or(completion),
+            reasoning: thought,
+        },
+        reasoning,
+        include_usage: ask.include_usage,
+        style: Style::of(scenario, options),
+    }
+}
+
+fn text(ask: &Ask, scenario: &Scenario, options: &Options) -> String {
+    if scenario.dsml {
+        return DSML.to_owned();
+    }
+    if let Some(text) = &scenario.answer {
+        return text.clone();
+    }
+    let (name, model) = (&options.name, &ask.model);
+    if ask.json {
+        return serde_json::json!({"upstream": name, "model": model, "said": ask.text}).to_string();
+    }
+    let said = format!("You said: {} {TAIL}", ask.text);
+    match &ask.prefix {
+        Some(prefix) => go_on(prefix, &said),
+        None => format!("[{name} {model}] {said}"),
+    }
+}
+
+/// The rest of `said` after `prefix`, whoever began it: the name in brackets is not compared.
+fn go_on(prefix: &str, said: &str) -> String {
+    let begun = match prefix.split_once(']') {
+        Some((name, rest)) if name.starts_with('[') => rest.strip_prefix(' ').unwrap_or(rest),
+        _ => prefix,
+    };
+    said.strip_prefix(begun).map_or_else(|| format!(" {said}"), str::to_owned)
+}
+
+fn cut_at_stop(text: String, stops: &[String]) -> (String, bool) {
+    let cut = stops.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop.as_str())).min();
+    match cut {
+        Some(at) => (text[..at].to_owned(), true),
+        None => (text, false),
+    }
+}
+
+fn tool_calls(ask: &Ask, scenario: &Scenario, seed: &[u8]) -> Vec<ToolCall> {
+    let count =
+        if scenario.tool_calls > 0 { scenario.tool_calls } else { u32::from(ask.forced_tool.is_some()) };
+    (0..count)
+        .map(|index| {
+            let name = ask.forced_tool.clone().unwrap_or_else(|| match ask.tools.len() {
+                0 => "weather".to_owned(),
+                known => ask.tools[index as usize % known].clone(),
+            });
+            let padding = "x".repeat(scenario.tool_bytes);
+            let arguments = if padding.is_empty() {
+                format!("{{\"location\": \"City {index}\", \"unit\": \"celsius\"}}")
+            } else {
+                format!("{{\"location\": \"City {index}\", \"padding\": \"{padding}\"}}")
+            };
+            ToolCall {
+                id: format!("call_{index:02}_{}", alphanumeric((seed, index), 24)),
+                name,
+                arguments: Pieces::words(&arguments),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_keep_every_byte_of_the_text() {
+        for text in ["", "one", "one two  three", " lead", "trail ", "多字节 文本"] {
+            assert_eq!(Pieces::words(text).text(), text);
+        }
+        assert_eq!(Pieces::words("one two").parts.to_vec(), ["one", " two"]);
+    }
+
+    #[test]
+    fn shaping_gives_exactly_the_count_asked_for() {
+        let pieces = Pieces::words("a b c d").shaped(Some(2), 0);
+        assert_eq!((pieces.len(), pieces.text().as_str()), (2, "a b c d"));
+        assert_eq!(Pieces::words("a b").shaped(Some(100), 0).each(str::len).count(), 100);
+        assert!(Pieces::words("a b").shaped(None, 10).each(str::len).all(|length| length == 10));
+    }
+
+    #[test]
+    fn another_upstream_goes_on_where_the_first_was_cut() {
+        let ask = Ask { text: "hello world".into(), ..Ask::default() };
+        let (a, b) = (Options::named("a"), Options::named("b"));
+        let whole = answer(&ask, &Scenario::plain(), &a, b"").content.text();
+        let (begun, rest) = whole.split_at(whole.find("world").unwrap());
+        let ask = Ask { prefix: Some(begun.into()), ..ask };
+        assert_eq!(answer(&ask, &Scenario::plain(), &b, b"").content.text(), rest);
+    }
+
+    #[test]
+    fn reasoning_can_use_up_all_of_max_tokens() {
+        let ask = Ask { text: "x".into(), thinking: true, max_tokens: Some(3), ..Ask::default() };
+        let answer = answer(&ask, &Scenario::plain(), &Options::default(), b"");
+        assert_eq!((answer.finish.as_str(), answer.content.len(), answer.usage.completion), ("length", 0, 3));
+    }
+}
