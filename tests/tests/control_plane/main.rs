@@ -1,3 +1,4 @@
 //! Tests against a real Kubernetes API; `cargo xtask setup --control-plane` brings what they need.
 
+mod chart;
 mod harness;
