@@ -24,6 +24,12 @@ impl KeyId {
         }
     }
 
+    /// Takes a data key of a projected Secret as it stands there.
+    #[must_use]
+    pub fn from_data_key(key: String) -> Self {
+        Self(key)
+    }
+
     /// The data key.
     #[must_use]
     pub fn as_str(&self) -> &str {

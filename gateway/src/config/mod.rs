@@ -9,4 +9,12 @@
 //! ```
 //! The store lives on a thread of its own: joining thousands of documents never holds up a request.
 
+pub mod cluster;
 pub mod keys;
+pub mod last_good;
+pub mod metrics;
+mod references;
+pub mod store;
+#[cfg(test)]
+mod testing;
+pub mod worker;
