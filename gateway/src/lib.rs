@@ -4,6 +4,11 @@
 //! immutable `snapshot`, swapped as a whole; a request in flight keeps the one it began with. [`config`] makes the
 //! snapshots, [`drain`] says when to leave.
 
+pub mod admin;
+pub mod args;
 pub mod config;
 pub mod drain;
+pub mod metrics;
 pub mod report;
+pub mod telemetry;
+pub mod watchdog;

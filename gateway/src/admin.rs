@@ -1,0 +1,112 @@
+//! The admin port: probes, metrics and the report. Never upstream health: one bad provider must not take pods away.
+
+use crate::drain::{Drain, Phase};
+use crate::report::Reporter;
+use crate::watchdog::Watchdog;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use prometheus_client::registry::Registry;
+use serde::Deserialize;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// Longest wait of one long poll.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+const INDEX: &str = "\
+DeepSeek gateway, admin port
+
+/livez     200 as long as the process gets on
+/readyz    200 when it serves: configuration loaded, listeners open, not leaving
+/startupz  200 once a configuration was loaded
+/metrics   OpenMetrics
+/status    what is loaded and seen, as JSON; ?after=REVISION&wait=SECONDS waits for a change
+";
+
+/// What the admin port shows.
+pub struct Admin {
+    /// Behind `/status`.
+    pub reporter: Arc<Reporter>,
+    /// Behind `/metrics`.
+    pub registry: Registry,
+    /// Whether the process is leaving.
+    pub drain: Drain,
+    /// Whether the runtime gets on.
+    pub watchdog: Watchdog,
+    /// How often a configuration was joined; 0 until the first.
+    pub joined: watch::Receiver<u64>,
+    /// Whether the listeners of the first configuration are open.
+    pub listening: watch::Receiver<bool>,
+}
+
+#[derive(Deserialize)]
+struct Poll {
+    after: Option<u64>,
+    wait: Option<u64>,
+}
+
+/// Serves `admin` on `listener` until the process ends.
+pub fn serve(listener: TcpListener, admin: Admin) -> impl Future<Output = std::io::Result<()>> + Send {
+    let router = Router::new()
+        .route("/", get(async || INDEX))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/startupz", get(startupz))
+        .route("/metrics", get(metrics))
+        .route("/status", get(status))
+        .with_state(Arc::new(admin));
+    axum::serve(listener, router).into_future()
+}
+
+async fn livez(State(admin): State<Arc<Admin>>) -> Response {
+    probe(if admin.watchdog.is_wedged() { Err("a worker thread is stuck") } else { Ok(()) })
+}
+
+async fn startupz(State(admin): State<Arc<Admin>>) -> Response {
+    probe(loaded(&admin))
+}
+
+async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
+    let serving = || match admin.drain.phase() {
+        Phase::Serving => Ok(()),
+        Phase::Leaving | Phase::Closing | Phase::Cut => Err("leaving"),
+    };
+    let listening = || if *admin.listening.borrow() { Ok(()) } else { Err("listeners are not open yet") };
+    probe(serving().and_then(|()| loaded(&admin)).and_then(|()| listening()))
+}
+
+fn loaded(admin: &Admin) -> Result<(), &'static str> {
+    if *admin.joined.borrow() > 0 { Ok(()) } else { Err("no configuration loaded yet") }
+}
+
+fn probe(verdict: Result<(), &'static str>) -> Response {
+    match verdict {
+        Ok(()) => "ok\n".into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &admin.registry) {
+        Ok(()) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("metrics: {error}\n")).into_response(),
+    }
+}
+
+async fn status(State(admin): State<Arc<Admin>>, Query(poll): Query<Poll>) -> Response {
+    if let Some(after) = poll.after {
+        let wait = Duration::from_secs(poll.wait.unwrap_or_default()).min(LONGEST_WAIT);
+        admin.reporter.revision().above(after, wait).await;
+    }
+    Json(admin.reporter.report()).into_response()
+}
