@@ -1,0 +1,107 @@
+//! Settling: whatever way a call ends, its quotas, metrics and log line are done exactly once, on drop.
+
+use super::endpoint::Endpoint;
+use super::quota::{Reservation, Unit};
+use super::relay::InFlight;
+use super::tap::Usage;
+use crate::drain::Token;
+use crate::snapshot::{Consumer, Route, Shared};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The client went away first.
+    Cancelled,
+    /// The answer reached its end.
+    Complete,
+    /// The backend's answer broke off.
+    Broken,
+    /// The gateway answered by itself, with this code.
+    Refused(&'static str),
+}
+
+/// A call under way. Dropping it settles it.
+pub struct Settlement {
+    /// What outlives snapshots.
+    pub shared: Arc<Shared>,
+    /// The route that serves it.
+    pub route: Arc<Route>,
+    /// The caller.
+    pub consumer: Arc<Consumer>,
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// When its head arrived.
+    pub started: Instant,
+    /// What was taken from each quota.
+    pub reservations: Vec<Reservation>,
+    /// Prompt tokens, estimated.
+    pub estimated_input: u64,
+    /// Status sent to the client.
+    pub status: u16,
+    /// Attempts made.
+    pub attempts: u32,
+    /// The backend that answered.
+    pub backend: Option<Arc<str>>,
+    /// What the backend reported.
+    pub usage: Option<Usage>,
+    /// Output tokens seen, estimated.
+    pub estimated_output: u64,
+    /// How it ended.
+    pub ending: Ending,
+    /// Counts it as in flight.
+    pub in_flight: (Token, InFlight),
+}
+
+impl Settlement {
+    fn used(&self) -> Option<Usage> {
+        if self.usage.is_some() || self.backend.is_none() || self.status >= 400 {
+            return self.usage;
+        }
+        Some(Usage { input: self.estimated_input, cached_input: 0, output: self.estimated_output })
+    }
+}
+
+impl Drop for Settlement {
+    fn drop(&mut self) {
+        let used = self.used();
+        for reservation in self.reservations.drain(..) {
+            match reservation.unit() {
+                Unit::Requests => reservation.keep(),
+                Unit::Concurrent => reservation.give_back(),
+                Unit::Tokens => reservation.settle(used.map_or(0, |u| u.total())),
+            }
+        }
+        let metrics = &self.route.state.metrics;
+        let elapsed = self.started.elapsed();
+        metrics.duration.observe(elapsed.as_secs_f64());
+        if let Some(used) = used {
+            metrics.used(used.input.saturating_sub(used.cached_input), used.cached_input, used.output);
+            if self.usage.is_none() {
+                metrics.estimated();
+            }
+        }
+        let (code, reason) = match self.ending {
+            Ending::Complete => (self.status, ""),
+            // 499 is nginx's status for it: no status reached the client.
+            Ending::Cancelled => (499, "client_cancelled"),
+            Ending::Broken => (self.status, "stream_interrupted"),
+            Ending::Refused(reason) => (self.status, reason),
+        };
+        self.shared.metrics.answered(Some(metrics), self.endpoint.as_str(), code, reason);
+        tracing::debug!(
+            route = %metrics.label,
+            consumer = %self.consumer.name,
+            endpoint = self.endpoint.as_str(),
+            status = code,
+            reason,
+            backend = self.backend.as_deref().unwrap_or(""),
+            attempts = self.attempts,
+            input_tokens = used.map(|u| u.input),
+            output_tokens = used.map(|u| u.output),
+            duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            "request ended"
+        );
+    }
+}

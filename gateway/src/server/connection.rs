@@ -1,0 +1,74 @@
+//! One client connection, from its first byte to its last.
+
+use crate::pipeline::relay::InFlight;
+use crate::pipeline::{Context, handle};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use std::convert::Infallible;
+use std::error::Error;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+/// How long a client may take for a TLS handshake, and for the head of a request once begun.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Requests a client may have open on one HTTP/2 connection.
+const H2_STREAMS: u32 = 1000;
+/// An HTTP/2 connection is asked for a sign of life this often, so that a dead peer's streams end.
+const H2_PING: Duration = Duration::from_secs(30);
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+static PROTOCOL: LazyLock<auto::Builder<TokioExecutor>> = LazyLock::new(|| {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(H2_STREAMS)
+        .keep_alive_interval(H2_PING)
+        .adaptive_window(true);
+    builder
+});
+
+/// Serves a connection until either side closes it or the drain cuts it.
+pub async fn serve(
+    socket: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    context: Arc<Context>,
+) -> Result<(), Failure> {
+    socket.set_nodelay(true)?;
+    match acceptor {
+        None => converse(socket, context).await,
+        Some(acceptor) => {
+            let secured = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(socket)).await??;
+            converse(secured, context).await
+        }
+    }
+}
+
+async fn converse(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    context: Arc<Context>,
+) -> Result<(), Failure> {
+    let _counted = (context.drain.connection(), InFlight::enter(&context.shared.metrics.connections));
+    let (closing, cut) = (context.drain.closing(), context.drain.cut());
+    let service = service_fn(move |request| {
+        let context = Arc::clone(&context);
+        async move { Ok::<_, Infallible>(handle(&context, request).await) }
+    });
+    let connection = PROTOCOL.serve_connection(TokioIo::new(io), service);
+    tokio::pin!(connection, cut);
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = &mut cut => return Ok(()),
+        () = closing => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        ended = connection => ended,
+        () = cut => Ok(()),
+    }
+}

@@ -1,0 +1,109 @@
+//! A route ready to serve: backends joined in, requests prepared, runtime state attached.
+
+use crate::pipeline::endpoint::Endpoint;
+use crate::pipeline::metrics::RouteMetrics;
+use crate::pipeline::quota::QuotaState;
+use crate::upstream::breaker::Breaker;
+use crate::upstream::client::Client;
+use deepseek_config::document::{self, Document, ObjectId};
+use deepseek_crds::v1alpha1::Flavor;
+use http::{HeaderName, HeaderValue, Uri};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A route ready to serve.
+pub struct Route {
+    /// The resource it came from.
+    pub id: ObjectId,
+    /// The document it was built from.
+    pub document: Arc<Document>,
+    /// The `DeepSeekBackend` documents joined in.
+    pub joined: Vec<Arc<Document>>,
+    /// Revision of the key values it was built with.
+    pub keys_revision: u64,
+    /// Its policy as compiled.
+    pub policy: document::Route,
+    /// Its backends, in the order of the document.
+    pub backends: Vec<Arc<RouteBackend>>,
+    /// Its quotas.
+    pub quotas: Vec<Arc<QuotaState>>,
+    /// What survives a reload.
+    pub state: Arc<RouteState>,
+}
+
+/// What survives a reload of a route.
+pub struct RouteState {
+    /// Requests since the process started.
+    pub requests: AtomicU64,
+    /// Its metrics.
+    pub metrics: RouteMetrics,
+    /// Breakers by backend name.
+    pub breakers: Mutex<HashMap<String, Arc<Breaker>>>,
+}
+
+/// One backend of a route, ready to be called.
+pub struct RouteBackend {
+    /// Its name in the route.
+    pub name: Arc<str>,
+    /// The model name it knows, as a JSON string; absent: what the client asked for.
+    pub model_json: Option<bytes::Bytes>,
+    /// Lower is tried first.
+    pub priority: u32,
+    /// Share within its priority.
+    pub weight: u32,
+    /// Kind of server.
+    pub flavor: Flavor,
+    /// Full URI of each endpoint it has.
+    pub uris: HashMap<Endpoint, Uri>,
+    /// How its key is sent.
+    pub key_header: HeaderName,
+    /// Its keys, each a whole header value marked as sensitive.
+    pub keys: Vec<HeaderValue>,
+    /// The key used next.
+    pub next_key: AtomicUsize,
+    /// Its connections.
+    pub client: Arc<Client>,
+    /// Its health.
+    pub breaker: Arc<Breaker>,
+}
+
+/// Where one attempt goes.
+pub struct UpstreamRequest {
+    /// Full URI.
+    pub uri: Uri,
+    /// The key, as the header to send.
+    pub key: Option<(HeaderName, HeaderValue)>,
+}
+
+impl RouteBackend {
+    /// Where an attempt at `endpoint` goes, with the next key in turn; `None` where this server has no such endpoint.
+    pub fn request(&self, endpoint: Endpoint) -> Option<UpstreamRequest> {
+        let uri = self.uris.get(&endpoint)?.clone();
+        let key = match self.keys.len() {
+            0 => None,
+            1 => self.keys.first(),
+            n => self.keys.get(self.next_key.fetch_add(1, Ordering::Relaxed) % n),
+        };
+        Some(UpstreamRequest { uri, key: key.map(|value| (self.key_header.clone(), value.clone())) })
+    }
+}
+
+impl Route {
+    /// The whole call's deadline.
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.policy.timeouts.request_ms)
+    }
+
+    /// To the first frame with content.
+    pub fn first_token_timeout(&self) -> Duration {
+        Duration::from_millis(self.policy.timeouts.first_token_ms)
+    }
+
+    /// Between frames with content.
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.policy.timeouts.idle_ms)
+    }
+}

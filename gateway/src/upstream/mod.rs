@@ -1,0 +1,9 @@
+//! Backends: connections, health, choice, one attempt.
+
+pub mod attempt;
+pub mod balance;
+pub mod breaker;
+pub mod client;
+pub mod headers;
+pub mod judge;
+pub mod splice;
