@@ -1,3 +1,4 @@
 //! Tests of the DeepSeek gateway from the outside, as its users see it.
 
 pub mod kubernetes;
+pub mod manifests;

@@ -10,6 +10,7 @@ use std::{
     process::{Command, Output},
 };
 
+use deepseek_tests::manifests;
 use serde_json::Value;
 
 const OPERATOR: &str = "deepseek-operator";
@@ -50,8 +51,7 @@ fn render(chart: &str, args: &[&str]) -> Result<String, String> {
 }
 
 fn documents(yaml: &str) -> Vec<Value> {
-    let all: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap();
-    all.into_iter().filter(|document| !document.is_null()).collect()
+    manifests::documents(yaml).unwrap()
 }
 
 #[test]

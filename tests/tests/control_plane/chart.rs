@@ -4,7 +4,11 @@
 
 use std::time::Duration;
 
-use deepseek_tests::kubernetes::{ControlPlane, eventually};
+use deepseek_tests::{
+    kubernetes::{ControlPlane, eventually},
+    manifests::documents,
+};
+use serde_json::json;
 
 const SYSTEM: &str = "deepseek-system";
 const MINUTE: Duration = Duration::from_mins(1);
@@ -111,5 +115,35 @@ async fn with_watch_namespaces_the_operator_may_nothing_elsewhere() {
         let question = ["auth", "can-i", "get", "secrets", "-n", namespace, "--as", operator];
         let answer = plane.kubectl(&question).await.unwrap().stdout;
         assert_eq!(answer.trim(), expected, "in {namespace}");
+    }
+}
+
+#[tokio::test]
+async fn the_api_server_takes_every_example_to_the_letter() {
+    let plane = ControlPlane::start().await.unwrap();
+    plane
+        .helm(&["install", "deepseek-operator-crds", &chart("deepseek-operator-crds")])
+        .await
+        .unwrap()
+        .ok()
+        .unwrap();
+    plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all"]).await.unwrap().ok().unwrap();
+    let examples = format!("{}/../examples", env!("CARGO_MANIFEST_DIR"));
+    for folder in [examples.clone(), format!("{examples}/quickstart")] {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                continue;
+            }
+            // Gateway API brings this kind, and it is not on this cluster.
+            let manifests = documents(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            let ours = manifests.into_iter().filter(|document| document["kind"] != "ReferenceGrant");
+            let list = json!({"apiVersion": "v1", "kind": "List", "items": ours.collect::<Vec<_>>()});
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), list.to_string()).unwrap();
+            let file = file.path().to_str().unwrap();
+            let applied = plane.kubectl(&["apply", "--validate=strict", "-f", file]).await.unwrap();
+            assert!(applied.success && applied.stderr.is_empty(), "{}: {}", path.display(), applied.stderr);
+        }
     }
 }
