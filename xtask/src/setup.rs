@@ -21,6 +21,10 @@ use crate::tools::Progress;
 /// KUBEBUILDER_ASSETS (a folder of programs) or DEEPSEEK_TESTS_KUBECONFIG (a running cluster) set, nothing is built.
 #[derive(Args)]
 #[group(multiple = false)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line, and only one may be given"
+)]
 pub(crate) struct Setup {
     /// Only what tests without a Kubernetes need
     #[arg(long)]
