@@ -96,3 +96,9 @@ pub fn cache_dir() -> PathBuf {
         .unwrap_or_else(env::temp_dir);
     base.join("deepseek-gateway")
 }
+
+/// The image archive of the program that holds a pod's namespaces (`pause/`); the harness builds it when it is missing.
+pub fn pause_archive() -> PathBuf {
+    let sources: [&[u8]; 2] = [include_bytes!("../pause/pause.c"), include_bytes!("../pause/Dockerfile")];
+    cache_dir().join(format!("pause-{}.tar", go::short_digest(&sources)))
+}

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{
     audit,
+    cluster::Cluster,
     pki::{Pki, Subject},
 };
 
@@ -94,6 +95,11 @@ impl Layout {
         })
     }
 
+    /// Access with the rights of an administrator.
+    pub(crate) fn cluster(&self) -> Cluster {
+        Cluster::new(self.kubeconfig("admin"), self.dir.clone())
+    }
+
     pub(crate) fn etcd(&self) -> Vec<OsString> {
         let client = format!("http://127.0.0.1:{}", self.etcd_port);
         let peer = format!("http://127.0.0.1:{}", self.etcd_peer_port);
@@ -159,6 +165,13 @@ impl Layout {
             .set("use-service-account-credentials", "true")
             .set("leader-elect", "false")
             .set("secure-port", "0")
+            // It makes this folder, by default in /usr.
+            .path("flex-volume-plugin-dir", &self.dir.join("volume-plugins"))
+            // It starts its controllers one by one, each with requests; by default that takes it five seconds.
+            .set("kube-api-qps", "500")
+            .set("kube-api-burst", "500")
+            // A new node takes pods when this has looked at it.
+            .set("node-monitor-period", "1s")
             // Scaling tests wait for the autoscaler: its pace is the tests' pace.
             .set("horizontal-pod-autoscaler-sync-period", "5s")
             .set("horizontal-pod-autoscaler-cpu-initialization-period", "10s")

@@ -25,8 +25,8 @@ pub(crate) struct Janitor {
 impl Janitor {
     /// Makes a new folder for a cluster and starts the process that will clean it up.
     ///
-    /// `lock` is held until the cleaning is over; `cgroups` are removed with everything below them.
-    pub(crate) fn start(prefix: &str, lock: Option<File>, cgroups: &[String]) -> anyhow::Result<Self> {
+    /// `lock` is held until the cleaning is over; `traces` (`link:NAME`, `cgroup:NAME`) are removed too.
+    pub(crate) fn start(prefix: &str, lock: Option<File>, traces: &[String]) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix(prefix)
             .tempdir()
@@ -34,7 +34,7 @@ impl Janitor {
         let keep = std::env::var_os(KEEP_VARIABLE).is_some();
         let mut command = Command::new("bash");
         command.arg("-c").arg(include_str!("janitor.sh")).arg("janitor");
-        command.arg(if keep { Path::new("") } else { dir.path() }).args(cgroups);
+        command.arg(if keep { Path::new("") } else { dir.path() }).args(traces);
         // Its own group: Ctrl-C must reach the tests, not the one who cleans up after them.
         command.stdin(Stdio::piped()).process_group(0).current_dir("/");
         command.stdout(lock.map_or_else(Stdio::null, Stdio::from));

@@ -15,13 +15,17 @@ mod audit;
 mod cluster;
 mod components;
 mod control_plane;
+pub mod image;
 mod janitor;
+mod node;
 mod pki;
 mod ports;
 mod process;
+mod programs;
 mod wait;
 
 pub use audit::Write;
 pub use cluster::{Cluster, Output};
 pub use control_plane::ControlPlane;
+pub use node::Node;
 pub use wait::{eventually, try_eventually};

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::janitor::Janitor;
 
@@ -37,6 +38,11 @@ impl Process {
         Ok(process)
     }
 
+    /// Its process number; of the group too.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Fails, quoting the end of the log, when the program has ended by itself.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         let Some(status) = self.child.try_wait()? else { return Ok(()) };
@@ -55,7 +61,9 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // Failures mean that it has gone already, which is what is wanted.
-        let _ = self.child.kill();
+        // The whole group: `nsenter` and `unshare` stand before the program that is meant.
+        let group = Pid::from_child(&self.child);
+        let _ = kill_process_group(group, Signal::KILL);
         let _ = self.child.wait();
         let _ = self.janitor.forget(self.child.id());
     }

@@ -1,0 +1,141 @@
+//! Container images, built without a container engine and without a network.
+//!
+//! Binaries are linked statically, so that an image can be `FROM scratch`; buildah makes an OCI archive of them, which
+//! a node loads.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use kubernetes_assets::{cache_dir, program};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+/// What an image is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Build<'a> {
+    /// Its name, with a tag: `localhost/deepseek:test`.
+    pub name: &'a str,
+    /// The Dockerfile; it can build on what is here only: `FROM scratch`, or an argument that says so.
+    pub dockerfile: &'a Path,
+    /// The folder that `COPY` takes from.
+    pub context: &'a Path,
+    /// `--build-arg`s.
+    pub args: &'a [(&'a str, &'a str)],
+}
+
+/// A built image; the archive goes when this is dropped.
+#[derive(Debug)]
+pub struct Image {
+    /// The name that pods use.
+    pub name: String,
+    archive: PathBuf,
+    _dir: TempDir,
+}
+
+impl Image {
+    /// The OCI archive.
+    pub fn archive(&self) -> &Path {
+        &self.archive
+    }
+}
+
+/// Builds an image as `docker build` would.
+pub async fn build(build: Build<'_>) -> anyhow::Result<Image> {
+    let Build { name, dockerfile, context, args } = build;
+    let dir = tempfile::Builder::new().prefix("deepseek-image-").tempdir()?;
+    let archive = dir.path().join("image.tar");
+    let mut bud = buildah(dir.path())?;
+    bud.args(["bud", "--quiet", "--isolation", "chroot", "--layers=false", "--tag", name, "--file"])
+        .arg(dockerfile);
+    for (key, value) in args {
+        bud.arg("--build-arg").arg(format!("{key}={value}"));
+    }
+    run(bud.arg(context)).await.with_context(|| format!("failed to build the image {name}"))?;
+    let destination = format!("oci-archive:{}:{name}", archive.display());
+    let mut push = buildah(dir.path())?;
+    run(push.args(["push", "--quiet", name, &destination]))
+        .await
+        .with_context(|| format!("failed to save {name}"))?;
+    // Only the archive is of use; the store is as large again.
+    fs::remove_dir_all(dir.path().join("store")).context("failed to remove buildah's store")?;
+    Ok(Image { name: name.to_owned(), archive, _dir: dir })
+}
+
+/// buildah with a store of its own: the user's images are not ours to touch, and two builds do not wait for each other.
+fn buildah(dir: &Path) -> anyhow::Result<Command> {
+    let mut command = Command::new(program("buildah")?);
+    command.args(["--storage-driver", "vfs", "--root"]).arg(dir.join("store"));
+    command.arg("--runroot").arg(dir.join("store-run")).env("TMPDIR", dir);
+    Ok(command)
+}
+
+/// Builds `packages` of this workspace, linked statically, and returns the folder with their binaries.
+///
+/// `profile` is one of Cargo's: `dev`, `release`, `bench-fast`.
+pub async fn static_binaries(packages: &[&str], profile: &str) -> anyhow::Result<PathBuf> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(&workspace).args([
+        "build",
+        "--quiet",
+        "--bins",
+        "--profile",
+        profile,
+        "--target",
+        &target,
+    ]);
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+    // With `--target`, these flags are for the binaries alone and not for build scripts and macros.
+    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    run(&mut cargo).await.with_context(|| format!("failed to build {} statically", packages.join(", ")))?;
+    let target_dir =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
+    let profile_dir = if profile == "dev" { "debug" } else { profile };
+    Ok(target_dir.join(target).join(profile_dir))
+}
+
+/// The image of the process that holds a pod's namespaces; built once per machine.
+pub(crate) async fn pause() -> anyhow::Result<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes/pause");
+    let cached = kubernetes_assets::pause_archive();
+    if cached.is_file() {
+        return Ok(cached);
+    }
+    let context = tempfile::tempdir()?;
+    let mut compiler = Command::new(program("cc")?);
+    compiler
+        .args(["-Os", "-static", "-s", "-o"])
+        .arg(context.path().join("pause"))
+        .arg(source.join("pause.c"));
+    run(&mut compiler)
+        .await
+        .context("failed to compile the pause program (libc6-dev has the static libc)")?;
+    let dockerfile = source.join("Dockerfile");
+    let image =
+        build(Build { name: PAUSE, dockerfile: &dockerfile, context: context.path(), args: &[] }).await?;
+    // Moved in one step: another test may look for it right now.
+    fs::create_dir_all(cache_dir())?;
+    let unfinished = tempfile::Builder::new().tempfile_in(cache_dir())?;
+    fs::copy(image.archive(), unfinished.path()).context("failed to copy the pause image into the cache")?;
+    unfinished.persist(&cached).context("failed to keep the pause image")?;
+    Ok(cached)
+}
+
+/// The name of [`pause`]'s image.
+pub(crate) const PAUSE: &str = "localhost/pause:1";
+
+async fn run(command: &mut Command) -> anyhow::Result<()> {
+    let program = command.as_std().get_program().to_string_lossy().into_owned();
+    let output =
+        command.kill_on_drop(true).output().await.with_context(|| format!("failed to start {program}"))?;
+    let text =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    anyhow::ensure!(output.status.success(), "{program} ended with {}:\n{text}", output.status);
+    Ok(())
+}
