@@ -2,14 +2,17 @@
 #
 # The programs are built outside and copied in, so that the image holds them and nothing else:
 #
-#   cargo xtask image                                  builds them static, into target/image/
+#   RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target x86_64-unknown-linux-gnu \
+#     -p deepseek-operator -p deepseek-gateway
 #   docker build -t registry.example.com/deepseek-gateway:0.1.0 .
 #
-# Authorities for TLS towards backends are inside the programs (Mozilla's); the base adds time zones, /etc/passwd and the
-# system's roots. BASE=scratch works as well: nothing in the programs needs a base.
+# For arm64: target aarch64-unknown-linux-gnu, --build-arg BINARIES=target/aarch64-unknown-linux-gnu/release.
+#
+# Authorities for TLS towards backends are inside the programs (Mozilla's); the base adds /etc/passwd and the system's
+# roots. BASE=scratch works as well: nothing in the programs needs a base.
 ARG BASE=gcr.io/distroless/static-debian12:nonroot
 FROM ${BASE}
-ARG BINARIES=target/image
+ARG BINARIES=target/x86_64-unknown-linux-gnu/release
 COPY ${BINARIES}/deepseek-operator ${BINARIES}/deepseek-gateway /usr/local/bin/
 # By number: a kubelet cannot check runAsNonRoot against a name.
 USER 65532:65532
