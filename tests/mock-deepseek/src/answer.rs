@@ -2,13 +2,11 @@
 //!
 //! It names the upstream and the model, then repeats what was said, word by word: a token is a word with its space.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::{
     options::Options,
+    pieces::Pieces,
     scenario::{ReasoningField, Scenario, UsageFields, UsagePlace},
     wire::sse::Framing,
 };
@@ -33,6 +31,8 @@ pub(crate) struct Ask {
     pub(crate) stop: Vec<String>,
     pub(crate) tools: Vec<String>,
     pub(crate) forced_tool: Option<String>,
+    /// How many alternatives of each token are asked for, if probabilities are.
+    pub(crate) logprobs: Option<usize>,
 }
 
 /// An answer, in no API's shape yet.
@@ -46,6 +46,7 @@ pub(crate) struct Answer {
     pub(crate) finish: String,
     pub(crate) usage: Usage,
     pub(crate) include_usage: bool,
+    pub(crate) logprobs: Option<usize>,
     pub(crate) style: Style,
 }
 
@@ -96,79 +97,6 @@ impl Style {
     }
 }
 
-/// A text in tokens, the tail of which may be filler, made only when it is asked for.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Pieces {
-    parts: Arc<[String]>,
-    filler: Arc<str>,
-    fillers: usize,
-}
-
-impl Pieces {
-    /// A text in words, each with the space before it.
-    pub(crate) fn words(text: &str) -> Self {
-        let mut parts: Vec<String> = Vec::new();
-        for part in text.split_inclusive(' ') {
-            // The space belongs to the next word, as tokenizers have it.
-            let carried = parts.last_mut().and_then(|last| last.ends_with(' ').then(|| last.pop())).flatten();
-            parts.push(carried.into_iter().chain(part.chars()).collect());
-        }
-        Self { parts: parts.into(), ..Self::default() }
-    }
-
-    /// Exactly `count` pieces, each of at least `bytes`.
-    fn shaped(self, count: Option<u32>, bytes: usize) -> Self {
-        let mut parts = self.parts.to_vec();
-        let count = count.map_or(parts.len(), |count| count as usize);
-        if count == 0 {
-            return Self::default();
-        }
-        if parts.len() > count {
-            let rest = parts.split_off(count - 1).concat();
-            parts.push(rest);
-        }
-        let padded = |text: &str| {
-            let missing = bytes.saturating_sub(text.len());
-            format!("{text}{}", " lorem".chars().cycle().take(missing).collect::<String>())
-        };
-        let fillers = count - parts.len();
-        Self {
-            parts: parts.iter().map(|part| padded(part)).collect(),
-            filler: padded(" lorem").into(),
-            fillers,
-        }
-    }
-
-    fn first(&self, count: usize) -> Self {
-        let own = self.parts.len().min(count);
-        Self {
-            parts: self.parts[..own].into(),
-            filler: self.filler.clone(),
-            fillers: self.fillers.min(count - own),
-        }
-    }
-
-    /// How many tokens.
-    pub(crate) fn len(&self) -> usize {
-        self.parts.len() + self.fillers
-    }
-
-    /// The whole text.
-    pub(crate) fn text(&self) -> String {
-        self.parts.concat() + &self.filler.repeat(self.fillers)
-    }
-
-    /// Something for each token; the filler's is made once and cloned.
-    pub(crate) fn each<T: Clone>(self, make: impl Fn(&str) -> T) -> impl Iterator<Item = T> {
-        let filler = (self.fillers > 0).then(|| make(&self.filler));
-        let own = (0..self.parts.len()).map({
-            let parts = self.parts;
-            move |index| make(&parts[index])
-        });
-        own.chain(filler.into_iter().flat_map(move |filler| std::iter::repeat_n(filler, self.fillers)))
-    }
-}
-
 /// Tokens of a prompt's text, four bytes each.
 pub(crate) fn tokens_of(text: &str) -> u64 {
     text.len().div_ceil(4) as u64
@@ -210,12 +138,16 @@ const DSML: &str = "<｜DSML｜tool_calls><｜DSML｜invoke name=\"weather\"><�
 /// Answers a request. `seed` is its body: it decides the ids.
 pub(crate) fn answer(ask: &Ask, scenario: &Scenario, options: &Options, seed: &[u8]) -> Answer {
     let tools = tool_calls(ask, scenario, seed);
-    let shape = |text: &str, count: Option<u32>| Pieces::words(text).shaped(count, scenario.chunk_bytes);
+    let pieces = if scenario.dsml { Pieces::splinters } else { Pieces::words };
     let mut reasoning = ask.thinking.then(|| {
         Pieces::words(scenario.reasoning.as_deref().unwrap_or(REASONING)).shaped(scenario.reasoning_chunks, 0)
     });
     let (text, stopped) = cut_at_stop(text(ask, scenario, options), &ask.stop);
-    let mut content = if tools.is_empty() { shape(&text, scenario.chunks) } else { Pieces::default() };
+    let mut content = if tools.is_empty() {
+        pieces(&text).shaped(scenario.chunks, scenario.chunk_bytes)
+    } else {
+        Pieces::default()
+    };
     let mut finish = if tools.is_empty() { "stop" } else { "tool_calls" };
     if let Some(max) = ask.max_tokens.map(|max| usize::try_from(max).unwrap_or(usize::MAX)) {
         // Reasoning counts, and comes first: it may leave nothing for the answer.
@@ -245,6 +177,7 @@ pub(crate) fn answer(ask: &Ask, scenario: &Scenario, options: &Options, seed: &[
         },
         reasoning,
         include_usage: ask.include_usage,
+        logprobs: ask.logprobs,
         style: Style::of(scenario, options),
     }
 }
@@ -311,22 +244,6 @@ fn tool_calls(ask: &Ask, scenario: &Scenario, seed: &[u8]) -> Vec<ToolCall> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_keep_every_byte_of_the_text() {
-        for text in ["", "one", "one two  three", " lead", "trail ", "多字节 文本"] {
-            assert_eq!(Pieces::words(text).text(), text);
-        }
-        assert_eq!(Pieces::words("one two").parts.to_vec(), ["one", " two"]);
-    }
-
-    #[test]
-    fn shaping_gives_exactly_the_count_asked_for() {
-        let pieces = Pieces::words("a b c d").shaped(Some(2), 0);
-        assert_eq!((pieces.len(), pieces.text().as_str()), (2, "a b c d"));
-        assert_eq!(Pieces::words("a b").shaped(Some(100), 0).each(str::len).count(), 100);
-        assert!(Pieces::words("a b").shaped(None, 10).each(str::len).all(|length| length == 10));
-    }
 
     #[test]
     fn another_upstream_goes_on_where_the_first_was_cut() {

@@ -6,7 +6,7 @@ use crate::{
     answer::{Answer, Ask},
     check::{self, House},
     request::{ChatRequest, parse},
-    wire::{chat, errors::Refusal, fim, sse::Frames},
+    wire::{anthropic, chat, errors::Refusal, fim, responses, sse::Frames},
 };
 
 /// An API that answers.
@@ -14,6 +14,8 @@ use crate::{
 pub(crate) enum Api {
     Chat,
     Fim,
+    Messages,
+    Responses,
 }
 
 impl Api {
@@ -22,6 +24,8 @@ impl Api {
         match self {
             Self::Chat => check::chat(parse::<ChatRequest>(body)?, house),
             Self::Fim => fim::ask(parse(body)?, house),
+            Self::Messages => anthropic::ask(parse(body)?, house),
+            Self::Responses => responses::ask(parse(body)?, house),
         }
     }
 
@@ -30,15 +34,19 @@ impl Api {
         match self {
             Self::Chat => chat::whole(answer),
             Self::Fim => fim::whole(answer),
+            Self::Messages => anthropic::whole(answer),
+            Self::Responses => responses::whole(answer),
         }
         .into()
     }
 
     /// The answer as a stream.
-    pub(crate) fn frames(self, answer: Answer) -> Frames {
+    pub(crate) fn frames(self, answer: &Answer) -> Frames {
         match self {
             Self::Chat => chat::frames(answer),
             Self::Fim => fim::frames(answer),
+            Self::Messages => anthropic::frames(answer),
+            Self::Responses => responses::frames(answer),
         }
     }
 }

@@ -26,7 +26,7 @@ impl Bench {
         let ask = Ask { model, text: "bench".into(), prompt_tokens: 16, ..Ask::default() };
         let answer = answer(&ask, scenario, options, b"bench");
         let whole = chat::whole(&answer).into();
-        Self { whole, frames: chat::frames(answer).map(|frame| frame.bytes).collect() }
+        Self { whole, frames: chat::frames(&answer).map(|frame| frame.bytes).collect() }
     }
 
     /// Answers a chat request.

@@ -68,6 +68,8 @@ pub(crate) fn chat(request: ChatRequest, house: House<'_>) -> Result<Ask, Refusa
         stop: request.stop.map(Stop::into_list).unwrap_or_default(),
         tools: tool_names,
         forced_tool,
+        logprobs: (request.logprobs == Some(true))
+            .then(|| request.top_logprobs.and_then(|top| usize::try_from(top).ok()).unwrap_or(0)),
     })
 }
 
@@ -210,7 +212,10 @@ fn conversation(request: &ChatRequest, thinking: bool, house: House<'_>) -> Resu
         {
             return Err(Refusal::of(ErrorKind::ReasoningMissing));
         }
-        if index == last && (house.scenario.reject_prefix || (deepseek && !(*prefix && house.beta))) {
+        if index == last
+            && calls.is_empty()
+            && (house.scenario.reject_prefix || (deepseek && !(*prefix && house.beta)))
+        {
             return Err(invalid(
                 "The last message must be a user message, or an assistant message with prefix mode on \
                  (refer to https://api-docs.deepseek.com/guides/chat_prefix_completion).",

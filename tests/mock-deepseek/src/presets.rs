@@ -76,6 +76,11 @@ pub const PRESETS: &[Preset] = &[
     preset("split", "split=1", "Every byte by itself, characters split at every offset"),
     preset("garbage-frame", "garbage_at=3", "A frame that is not JSON amid the stream"),
     preset("blank", "error=blank", "200 with only empty lines, then the end"),
+    preset(
+        "blank-slow",
+        "keep_alives=4&keep_alive_ms=20&cut_after=0&cut=clean",
+        "Keep-alives (empty lines, comments), then a clean end: a 200 that holds nothing",
+    ),
     preset("empty-body", "status=200&error=empty", "200 with no body at all"),
     preset("error-first", "error_after=0", "200 whose first frame is an error"),
     preset("error-mid", "error_after=4", "Four frames, then an error frame and the end"),

@@ -30,7 +30,6 @@ pub(crate) struct ChatRequest {
     pub(crate) tool_choice: Option<ToolChoice>,
     pub(crate) logprobs: Option<bool>,
     pub(crate) top_logprobs: Option<i64>,
-    #[serde(alias = "user")]
     pub(crate) user_id: Option<String>,
 }
 
@@ -248,18 +247,63 @@ fn unparsable(error: &dyn fmt::Display) -> Refusal {
     Refusal::saying(ErrorKind::BadRequest, format!("Failed to parse the request body as JSON: {error}"))
 }
 
-/// What the choice of a scenario needs from a body of any API, wrong or not.
+/// What the choice of a scenario and the account need from a body of any API, wrong or not.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct Hints {
-    #[serde(default)]
+    #[serde(deserialize_with = "text_or_none")]
     pub(crate) model: Option<String>,
-    #[serde(default, alias = "user")]
-    pub(crate) user_id: Option<String>,
+    /// Chat.
+    #[serde(deserialize_with = "text_or_none")]
+    user_id: Option<String>,
+    /// Responses.
+    #[serde(deserialize_with = "text_or_none")]
+    user: Option<String>,
+    /// Anthropic.
+    metadata: Option<Metadata>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    #[serde(deserialize_with = "text_or_none")]
+    user_id: Option<String>,
 }
 
 impl Hints {
     pub(crate) fn read(body: &[u8]) -> Self {
         serde_json::from_slice(body).unwrap_or_default()
+    }
+
+    /// The end user, empty if none is named.
+    pub(crate) fn user(&self) -> &str {
+        let metadata = self.metadata.as_ref().and_then(|metadata| metadata.user_id.as_ref());
+        self.user_id.as_ref().or(self.user.as_ref()).or(metadata).map_or("", String::as_str)
+    }
+}
+
+fn text_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Any {
+        Text(String),
+        Other(IgnoredAny),
+    }
+    Ok(match Any::deserialize(deserializer)? {
+        Any::Text(text) => Some(text),
+        Any::Other(IgnoredAny) => None,
+    })
+}
+
+/// All text in content of any shape: a string, parts with a `text`, or lists and items with `content`.
+pub(crate) fn said_in(content: &Value) -> String {
+    match content {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts.iter().map(said_in).collect(),
+        Value::Object(part) => {
+            ["text", "content", "output"].iter().filter_map(|key| part.get(*key)).map(said_in).collect()
+        }
+        _ => String::new(),
     }
 }
 

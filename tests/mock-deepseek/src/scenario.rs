@@ -4,12 +4,17 @@
 //! for a key, a model, or all requests. All places take the same text: `preset`, `preset?field=value&…`,
 //! `field=value&…`, or a JSON object. The presets are in [`crate::presets`].
 
-use std::{convert::Infallible, fmt, str::FromStr};
+mod kinds;
+mod parse;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use crate::{presets, wire::errors::ErrorKind};
+pub(crate) use self::parse::parse_fields;
+pub use self::{
+    kinds::{ConnectionFault, Cut, ReasoningField, Then, UsageFields, UsagePlace},
+    parse::InvalidScenario,
+};
+use crate::wire::errors::ErrorKind;
 
 /// What to do with a request. Every field left out keeps the behaviour of a healthy DeepSeek.
 ///
@@ -152,116 +157,6 @@ pub struct Scenario {
     pub currency: Option<String>,
 }
 
-/// Where the token counts are in a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UsagePlace {
-    /// On the finish frame, asked for or not: `DeepSeek`.
-    Finish,
-    /// In a last frame with `choices: []`, if asked for: `OpenAI`, vLLM, Ollama, Azure.
-    Separate,
-    /// Nowhere.
-    None,
-}
-
-/// Which fields usage has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UsageFields {
-    /// Counts, details, and the hit and miss pair.
-    DeepSeek,
-    /// Counts and details.
-    Details,
-    /// The three counts alone.
-    Plain,
-    /// The hit and miss pair without the details.
-    HitMiss,
-}
-
-/// What the reasoning is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReasoningField {
-    /// `DeepSeek`, `SGLang`.
-    ReasoningContent,
-    /// vLLM, Ollama.
-    Reasoning,
-}
-
-impl ReasoningField {
-    /// The field's name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ReasoningContent => "reasoning_content",
-            Self::Reasoning => "reasoning",
-        }
-    }
-}
-
-/// How an answer is cut.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cut {
-    /// The connection is closed (FIN) without the end of the body.
-    #[default]
-    Fin,
-    /// The connection is reset (RST).
-    Rst,
-    /// The body ends as if it were complete: what a proxy in between makes of a cut.
-    Clean,
-    /// Half of the next frame is sent, then FIN.
-    MidFrame,
-}
-
-/// What follows an error frame.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Then {
-    /// The stream ends, without `[DONE]`.
-    #[default]
-    Close,
-    /// `[DONE]`, then the end.
-    Done,
-    /// Nothing: the stream stays open.
-    Stall,
-}
-
-/// What happens to a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ConnectionFault {
-    /// Closed (FIN).
-    Close,
-    /// Reset (RST).
-    Reset,
-    /// Left open, never answered.
-    Hang,
-    /// Half a response head is sent, then nothing.
-    HalfHeaders,
-    /// Half a response head is sent, then FIN.
-    CutHeaders,
-    /// Bytes that are not HTTP, then FIN.
-    Garbage,
-}
-
-/// Why a scenario's text was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidScenario(String);
-
-impl fmt::Display for InvalidScenario {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid scenario: {}", self.0)
-    }
-}
-
-impl std::error::Error for InvalidScenario {}
-
-impl From<Infallible> for InvalidScenario {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
-
 impl Scenario {
     /// The behaviour of a healthy `DeepSeek`.
     pub fn plain() -> Self {
@@ -271,93 +166,5 @@ impl Scenario {
     /// The label for counters.
     pub fn label(&self) -> &str {
         if self.name.is_empty() { "custom" } else { &self.name }
-    }
-
-    fn from_fields(mut fields: Map<String, Value>) -> Result<Self, InvalidScenario> {
-        let mut all = match fields.remove("preset") {
-            Some(Value::String(name)) => presets::fields_of(&name).ok_or_else(|| {
-                InvalidScenario(format!("no preset `{name}`; GET /__mock/scenarios lists them"))
-            })?,
-            Some(other) => return Err(InvalidScenario(format!("`preset` must be a name, not {other}"))),
-            None => Map::new(),
-        };
-        all.append(&mut fields);
-        serde_json::from_value(Value::Object(all)).map_err(|error| InvalidScenario(error.to_string()))
-    }
-}
-
-/// Parses `a=1&b=text` into JSON fields: numbers, booleans and JSON strings as such, anything else as text; a bare `a` is true.
-pub(crate) fn parse_fields(text: &str) -> Map<String, Value> {
-    let value_of = |raw: &str| serde_json::from_str(raw).unwrap_or_else(|_| Value::String(raw.to_owned()));
-    text.split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| match pair.split_once('=') {
-            // These are text even where they look like numbers.
-            Some((key @ ("retry_after" | "balance" | "answer" | "reasoning" | "message" | "name"), raw)) => {
-                (key.to_owned(), Value::String(raw.to_owned()))
-            }
-            Some((key, raw)) => (key.to_owned(), value_of(raw)),
-            None => (pair.to_owned(), Value::Bool(true)),
-        })
-        .collect()
-}
-
-impl FromStr for Scenario {
-    type Err = InvalidScenario;
-
-    fn from_str(text: &str) -> Result<Self, InvalidScenario> {
-        let text = text.trim();
-        if text.starts_with('{') {
-            let fields = serde_json::from_str(text).map_err(|error| InvalidScenario(error.to_string()))?;
-            return Self::from_fields(fields);
-        }
-        let (preset, fields) = match text.split_once('?') {
-            Some((preset, fields)) => (Some(preset), fields),
-            None if text.contains('=') => (None, text),
-            None => (Some(text), ""),
-        };
-        let mut fields = parse_fields(fields);
-        if let Some(preset) = preset {
-            fields.insert("preset".into(), preset.into());
-        }
-        Self::from_fields(fields)
-    }
-}
-
-impl TryFrom<&str> for Scenario {
-    type Error = InvalidScenario;
-
-    fn try_from(text: &str) -> Result<Self, InvalidScenario> {
-        text.parse()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_preset_can_be_adjusted_field_by_field() {
-        let scenario: Scenario = "stall?stall_after=7".parse().unwrap();
-        assert_eq!((scenario.label(), scenario.stall_after), ("stall", Some(7)));
-    }
-
-    #[test]
-    fn fields_alone_make_a_scenario() {
-        let scenario: Scenario = "status=429&retry_after=2".parse().unwrap();
-        assert_eq!((scenario.status, scenario.retry_after.as_deref()), (Some(429), Some("2")));
-        assert_eq!(scenario.label(), "custom");
-    }
-
-    #[test]
-    fn json_text_is_a_scenario_too() {
-        let scenario: Scenario = r#"{"preset": "cut", "cut": "rst"}"#.parse().unwrap();
-        assert_eq!((scenario.label(), scenario.cut), ("cut", Cut::Rst));
-    }
-
-    #[test]
-    fn an_unknown_preset_or_field_is_refused_by_name() {
-        assert!("nope".parse::<Scenario>().unwrap_err().to_string().contains("no preset `nope`"));
-        assert!("cut?cut_aftr=1".parse::<Scenario>().unwrap_err().to_string().contains("cut_aftr"));
     }
 }

@@ -1,4 +1,5 @@
 //! Chat answers, whole and streamed, as recorded from the real server.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

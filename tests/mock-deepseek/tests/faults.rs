@@ -1,4 +1,5 @@
 //! Every way a stream or a connection can break, seen from the socket.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

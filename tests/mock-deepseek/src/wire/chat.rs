@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     answer::{Answer, CREATED, FINGERPRINT, ToolCall, Usage},
+    pieces::Pieces,
     scenario::{UsageFields, UsagePlace},
 };
 
@@ -16,14 +17,21 @@ pub(crate) fn whole(answer: &Answer) -> String {
     let content = answer.content.text();
     let mut message = object! {"role": "assistant"};
     message.put("content", (!answer.style.null_content).then_some(content));
-    let reasoning = answer.reasoning.as_ref().map(super::super::answer::Pieces::text);
+    let reasoning = answer.reasoning.as_ref().map(Pieces::text);
     message.put_some(answer.style.reasoning_field.as_str(), reasoning);
+    let logprobs = answer.logprobs.map(|top| {
+        let entries = |pieces: &Pieces| pieces.clone().each(|token| logprob(token, top)).collect::<Vec<_>>();
+        let mut logprobs = object! {"content": entries(&answer.content)};
+        logprobs.put_some("reasoning_content", answer.reasoning.as_ref().map(entries));
+        logprobs
+    });
     if !answer.tools.is_empty() {
         let calls: Vec<_> =
             answer.tools.iter().enumerate().map(|(index, call)| whole_call(index, call)).collect();
         message.put("tool_calls", calls);
     }
-    let choice = object! {"index": 0, "message": message, "logprobs": NULL, "finish_reason": answer.finish};
+    let choice =
+        object! {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": answer.finish};
     let choices = if answer.style.no_choices { vec![] } else { vec![choice] };
     let mut body = object! {
         "id": answer.id, "object": "chat.completion", "created": CREATED, "model": answer.model, "choices": choices
@@ -38,6 +46,18 @@ pub(crate) fn whole(answer: &Answer) -> String {
 fn whole_call(index: usize, call: &ToolCall) -> Object {
     let function = object! {"name": call.name, "arguments": call.arguments.text()};
     object! {"index": index, "id": call.id, "type": "function", "function": function}
+}
+
+/// A token's probability, with so many alternatives; the fake is sure of each.
+fn logprob(token: &str, top: usize) -> Object {
+    let entry = |token: &str, logprob: f64| {
+        object! {"token": token, "logprob": logprob, "bytes": token.as_bytes()}
+    };
+    let others = (1..top).map(|place| entry(&format!("{token}{place}"), -9999.0));
+    let alternatives: Vec<_> = (top > 0).then(|| entry(token, -0.125)).into_iter().chain(others).collect();
+    let mut own = entry(token, -0.125);
+    own.put("top_logprobs", alternatives);
+    own
 }
 
 /// The token counts, in the order of the real ones.
@@ -57,23 +77,23 @@ pub(crate) fn usage(usage: Usage, fields: UsageFields) -> Object {
 }
 
 /// The stream, `[DONE]` included.
-pub(crate) fn frames(answer: Answer) -> Frames {
+pub(crate) fn frames(answer: &Answer) -> Frames {
     let Answer { reasoning, content, tools, finish, usage: counts, .. } = answer.clone();
     let counts = usage(counts, answer.style.usage_fields);
     let place = answer.style.usage_place;
-    let writer = Writer { answer };
+    let writer = Writer { answer: answer.clone() };
 
     let opening = iter::once(writer.data(&writer.opening()));
     let thought = {
         let writer = writer.clone();
         reasoning.into_iter().flat_map(move |pieces| {
             let writer = writer.clone();
-            pieces.each(move |text| writer.data(&writer.reasoning(text)))
+            pieces.each(move |text| writer.token("reasoning_content", text, &writer.reasoning(text)))
         })
     };
     let said = {
         let writer = writer.clone();
-        content.each(move |text| writer.data(&writer.content(text)))
+        content.each(move |text| writer.token("content", text, &writer.content(text)))
     };
     let called = {
         let writer = writer.clone();
@@ -81,7 +101,7 @@ pub(crate) fn frames(answer: Answer) -> Frames {
     };
     let finish = {
         let counts = (place == UsagePlace::Finish).then(|| counts.clone());
-        iter::once(writer.frame(Part::Finish, &writer.content(""), Some(&finish), counts))
+        iter::once(writer.frame(Part::Finish, &writer.content(""), None, Some(&finish), counts))
     };
     let separate =
         (place == UsagePlace::Separate && writer.answer.include_usage).then(|| writer.usage_alone(counts));
@@ -138,11 +158,27 @@ impl Writer {
     }
 
     fn data(&self, delta: &Object) -> Frame {
-        self.frame(Part::Data, delta, None, None)
+        self.frame(Part::Data, delta, None, None, None)
     }
 
-    fn frame(&self, part: Part, delta: &Object, finish: Option<&str>, counts: Option<Object>) -> Frame {
-        let choice = object! {"index": 0, "delta": delta, "logprobs": NULL, "finish_reason": finish};
+    fn token(&self, key: &'static str, text: &str, delta: &Object) -> Frame {
+        let logprobs = self.answer.logprobs.map(|top| {
+            let mut logprobs = Object::default();
+            logprobs.put(key, [logprob(text, top)]);
+            logprobs
+        });
+        self.frame(Part::Data, delta, logprobs.as_ref(), None, None)
+    }
+
+    fn frame(
+        &self,
+        part: Part,
+        delta: &Object,
+        logprobs: Option<&Object>,
+        finish: Option<&str>,
+        counts: Option<Object>,
+    ) -> Frame {
+        let choice = object! {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish};
         let choices = if self.answer.style.no_choices { vec![] } else { vec![choice] };
         let mut chunk = self.chunk(&choices);
         match counts {

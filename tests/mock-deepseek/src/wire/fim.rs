@@ -66,7 +66,8 @@ pub(crate) fn whole(answer: &Answer) -> String {
 }
 
 /// The stream, `[DONE]` included.
-pub(crate) fn frames(answer: Answer) -> Frames {
+pub(crate) fn frames(answer: &Answer) -> Frames {
+    let answer = answer.clone();
     let framing = answer.style.framing;
     let mut last = shape(&answer, "", Some(&answer.finish));
     let counts = usage(answer.usage, answer.style.usage_fields);

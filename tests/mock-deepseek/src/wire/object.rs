@@ -26,6 +26,12 @@ impl Object {
         self
     }
 
+    /// Adds another object's fields at the end.
+    pub(crate) fn append(&mut self, other: Self) -> &mut Self {
+        self.0.extend(other.0);
+        self
+    }
+
     /// The text.
     #[expect(clippy::expect_used, reason = "every field was serialised when it was put")]
     pub(crate) fn to_text(&self) -> String {

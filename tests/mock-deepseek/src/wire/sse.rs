@@ -48,6 +48,13 @@ impl Framing {
         Frame { part, bytes: format!("data:{space}{json}{line_end}{line_end}").into() }
     }
 
+    /// `event: name`, then `data: {…}`.
+    pub(crate) fn event(self, part: Part, name: &str, json: &str) -> Frame {
+        let Self { space, line_end } = self;
+        let text = format!("event:{space}{name}{line_end}data:{space}{json}{line_end}{line_end}");
+        Frame { part, bytes: text.into() }
+    }
+
     /// `: text`.
     pub(crate) fn comment(self, text: &str) -> Bytes {
         let Self { line_end, .. } = self;
