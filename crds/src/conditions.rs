@@ -19,6 +19,9 @@ pub enum ConditionType {
 }
 
 impl ConditionType {
+    /// Every type, in the order they become true.
+    pub const ALL: [Self; 4] = [Self::Accepted, Self::ResolvedRefs, Self::Programmed, Self::Ready];
+
     /// The name as it stands in `type`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -59,7 +62,7 @@ reasons! {
     Ready,
     /// A field holds a value that cannot be used; the message names the field and the fix.
     Invalid,
-    /// Another, older resource already holds this model name, API key or default mark on the same gateway.
+    /// An older resource holds this model name or API key on the same gateway; or (with status `True`) is the default.
     Conflicted,
     /// No `DeepSeekGateway` is named by `gatewayRef`, or none is marked as default.
     GatewayNotFound,
@@ -71,7 +74,7 @@ reasons! {
     BackendInvalid,
     /// A Secret, or the key in it, does not exist.
     SecretNotFound,
-    /// A Secret's value cannot be used: empty, not UTF-8, or not a certificate.
+    /// A Secret's value cannot be used: empty, not text, too short, or not PEM.
     InvalidSecret,
     /// Waiting for the gateway pods to load this generation.
     Pending,

@@ -60,7 +60,7 @@ fn check_replicas(cx: &mut Cx<'_>, spec: &DeepSeekGatewaySpec) {
         cx.invalid("spec.replicas.min", format_args!("{min} is above max: {max}. Lower min, or raise max."));
     }
     let target = spec.autoscaling.as_ref().and_then(|a| a.target_cpu_utilization_percentage);
-    cx.small("spec.autoscaling.targetCpuUtilizationPercentage", target, 1..=100, 1);
+    cx.small("spec.autoscaling.targetCPUUtilizationPercentage", target, 1..=100, 1);
 }
 
 /// Labels and annotations that the API server would refuse with the whole Deployment or Service.

@@ -84,9 +84,11 @@ pub enum Flavor {
 #[serde(rename_all = "camelCase")]
 pub struct DeepSeekBackendStatus {
     /// The generation that this status is about.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// How many accepted routes refer to it.
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routes: Option<i32>,
     /// `Accepted`, `ResolvedRefs`, `Programmed` and `Ready`.

@@ -50,9 +50,11 @@ pub struct ConsumerApiKey {
 #[serde(rename_all = "camelCase")]
 pub struct DeepSeekConsumerStatus {
     /// The generation that this status is about.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Gateway pods that loaded this generation / ready gateway pods.
+    #[schemars(length(max = 16))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateways: Option<String>,
     /// `Accepted`, `ResolvedRefs`, `Programmed` and `Ready`.

@@ -1,6 +1,6 @@
 //! `DeepSeekGateway`: a pool of gateway pods, their listeners, and what they accept.
 
-use super::DurationString;
+use super::{DurationString, embedded};
 use k8s_openapi::api::core::v1::{LocalObjectReference, ResourceRequirements, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -55,10 +55,10 @@ pub struct DeepSeekGatewaySpec {
     #[schemars(length(max = 8))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<Listener>,
-    /// How callers show who they are.
+    /// How callers show who they are. Default: by API key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<GatewayAuth>,
-    /// From which namespaces routes and consumers are taken.
+    /// From which namespaces routes and consumers are taken. Default: from all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_routes: Option<AllowedRoutes>,
     /// What a pod takes from clients.
@@ -86,7 +86,7 @@ pub struct DeepSeekGatewaySpec {
 #[x_kube(validation = Rule::new("!has(self.min) || !has(self.max) || self.min <= self.max").message("min must not be above max"))]
 #[serde(rename_all = "camelCase")]
 pub struct Replicas {
-    /// At least. Default: 2.
+    /// At least. Default: 2, or `max` where that is less.
     #[schemars(range(min = 1, max = 1000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<i32>,
@@ -103,7 +103,7 @@ pub struct Autoscaling {
     /// CPU use of the gateway container, in percent of its request, that the HorizontalPodAutoscaler aims at.
     /// Default: 65.
     #[schemars(range(min = 1, max = 100))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "targetCPUUtilizationPercentage", skip_serializing_if = "Option::is_none")]
     pub target_cpu_utilization_percentage: Option<i32>,
 }
 
@@ -157,7 +157,7 @@ pub struct LocalSecretRef {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayAuth {
-    /// Default: `ApiKey`.
+    /// The way.
     pub mode: AuthMode,
 }
 
@@ -175,7 +175,7 @@ pub enum AuthMode {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AllowedRoutes {
-    /// Default: `All`.
+    /// Which namespaces.
     pub from: AllowedNamespaces,
 }
 
@@ -203,10 +203,11 @@ pub struct GatewayLimits {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Drain {
-    /// How long a leaving pod still takes new connections, until load balancers have noticed. Default: `5s`.
+    /// How long a leaving pod still takes new connections, until load balancers have noticed. `0s` to `24h`.
+    /// Default: `5s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<DurationString>,
-    /// How long it then waits for requests and streams to end before it cuts them. Default: `10m`.
+    /// How long it then waits for requests and streams to end before it cuts them. `0s` to `24h`. Default: `10m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<DurationString>,
 }
@@ -216,12 +217,12 @@ pub struct Drain {
 pub enum LogLevel {
     /// Failures of the gateway itself.
     Error,
-    /// And what an operator should look at.
+    /// Also what somebody should look at.
     Warn,
-    /// And what changed.
+    /// Also what changed.
     #[default]
     Info,
-    /// And each request.
+    /// Also each request.
     Debug,
 }
 
@@ -229,12 +230,11 @@ pub enum LogLevel {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceSettings {
-    /// Default: `ClusterIP`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[serde(rename = "type")]
+    /// From where it can be reached. Default: `ClusterIP`.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub type_: Option<ServiceType>,
     /// Annotations of the Service, such as a load balancer's settings.
-    #[schemars(schema_with = "string_map")]
+    #[schemars(schema_with = "embedded::string_map")]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
@@ -242,11 +242,11 @@ pub struct ServiceSettings {
 /// Type of the Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ServiceType {
-    /// Reached from inside the cluster.
+    /// From inside the cluster.
     ClusterIP,
-    /// And on a port of every node.
+    /// Also on a port of every node.
     NodePort,
-    /// And through the cloud's load balancer.
+    /// Also through the cloud's load balancer.
     LoadBalancer,
 }
 
@@ -267,28 +267,29 @@ impl ServiceType {
 #[serde(rename_all = "camelCase")]
 pub struct PodSettings {
     /// Resources of the gateway container. Default: requests of 250m CPU and 64Mi memory, a memory limit of 512Mi.
+    #[schemars(schema_with = "embedded::resources")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
     /// More labels of the pods.
-    #[schemars(schema_with = "string_map")]
+    #[schemars(schema_with = "embedded::string_map")]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// Annotations of the pods.
-    #[schemars(schema_with = "string_map")]
+    #[schemars(schema_with = "embedded::string_map")]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// Labels of the nodes they may run on.
-    #[schemars(schema_with = "string_map")]
+    #[schemars(schema_with = "embedded::string_map")]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
     /// Taints they tolerate. At most 16.
     #[x_kube(merge_strategy = ListMerge::Atomic)]
-    #[schemars(length(max = 16))]
+    #[schemars(schema_with = "embedded::tolerations")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolerations: Vec<Toleration>,
     /// Secrets that open the image's registry. At most 8.
     #[x_kube(merge_strategy = ListMerge::Atomic)]
-    #[schemars(length(max = 8))]
+    #[schemars(schema_with = "embedded::pull_secrets")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub image_pull_secrets: Vec<LocalObjectReference>,
     /// Their priority class.
@@ -307,19 +308,12 @@ pub struct NetworkPolicySettings {
     pub enabled: Option<bool>,
 }
 
-fn string_map(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({
-        "type": "object",
-        "maxProperties": 32,
-        "additionalProperties": {"type": "string", "maxLength": 4096}
-    })
-}
-
 /// What is known of a gateway.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeepSeekGatewayStatus {
     /// The generation that this status is about.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Where clients in the cluster reach it, such as `http://default.deepseek-system.svc:8080/v1`.
@@ -331,6 +325,7 @@ pub struct DeepSeekGatewayStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<String>,
     /// How many accepted routes it serves.
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routes: Option<i32>,
     /// `Accepted`, `ResolvedRefs`, `Programmed` and `Ready`.

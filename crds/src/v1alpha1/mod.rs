@@ -2,6 +2,7 @@
 
 mod backend;
 mod consumer;
+mod embedded;
 mod gateway;
 mod route;
 mod route_policy;

@@ -1,7 +1,7 @@
 //! `DeepSeekRoute`: a model name, who may call it, and the backends that serve it. Enough by itself.
 
 use super::{
-    Failover, Flavor, GatewayRef, NamespacedRef, Quota, SecretSource, Timeouts, backend::BackendTls,
+    Failover, Flavor, GatewayRef, NamespacedRef, Quota, SecretSource, Timeouts, backend::BackendTls, embedded,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -88,24 +88,16 @@ pub struct RouteAccess {
 #[serde(rename_all = "camelCase")]
 pub struct ConsumerSelector {
     /// Labels that a consumer must carry, all of them. At most 16.
-    #[schemars(extend("maxProperties" = 16), schema_with = "label_map")]
+    #[schemars(schema_with = "embedded::label_map")]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub match_labels: BTreeMap<String, String>,
-}
-
-fn label_map(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({
-        "type": "object",
-        "maxProperties": 16,
-        "additionalProperties": {"type": "string", "maxLength": 63},
-        "description": "Labels that a consumer must carry, all of them. At most 16."
-    })
 }
 
 /// One backend of a route: either a reference (`backendRef`) or written out here (`baseUrl`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(
     validation = Rule::new("has(self.backendRef) != has(self.baseUrl)").message("set exactly one of backendRef and baseUrl"),
+    validation = Rule::new("!has(self.tls) || !has(self.baseUrl) || self.baseUrl.startsWith('https://')").message("tls needs an https baseUrl").field_path(".tls"),
     validation = Rule::new("!has(self.backendRef) || (!has(self.flavor) && !has(self.apiKey) && !has(self.tls))").message("flavor, apiKey and tls belong to baseUrl; with backendRef they come from the DeepSeekBackend")
 )]
 #[serde(rename_all = "camelCase")]
@@ -148,12 +140,15 @@ pub struct RouteBackend {
 #[serde(rename_all = "camelCase")]
 pub struct DeepSeekRouteStatus {
     /// The generation that this status is about.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Gateway pods that loaded this generation / ready gateway pods, such as `3/3`.
+    #[schemars(length(max = 16))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateways: Option<String>,
     /// Healthy backends / all backends, such as `1/2`.
+    #[schemars(length(max = 16))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthy_backends: Option<String>,
     /// Each backend as the gateway pods see it.

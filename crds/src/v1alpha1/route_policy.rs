@@ -29,8 +29,9 @@ pub struct Quota {
     #[schemars(range(min = 1, max = 1_000_000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrent: Option<i64>,
-    /// Length of the window, such as `1m`, `1h`, `1d`, `1mo`. Windows follow the clock: `1h` starts at the full hour,
-    /// `1d` at midnight and `1mo` on the first of the month in `timeZone`.
+    /// Length of the window, such as `1m`, `1h`, `1d`, `1mo`: at most `86400s`, `1440m`, `8784h`, `366d` or `12mo`.
+    /// Windows follow the clock: `1h` starts at the full hour, `1d` at midnight and `1mo` on the first of the month in
+    /// `timeZone`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowString>,
     /// IANA time zone of windows of days and months, such as `Asia/Shanghai`. Default: `UTC`.
@@ -60,8 +61,13 @@ pub enum QuotaMode {
     Shadow,
 }
 
-/// How long each phase of a call may take. Durations such as `500ms`, `30s`, `10m`.
+/// How long each phase of a call may take. Durations such as `500ms`, `30s`, `10m`; above zero, at most `24h`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(
+    validation = Rule::new("!has(self.request) || !has(self.connect) || duration(self.connect) <= duration(self.request)").message("connect must not be longer than request").field_path(".connect"),
+    validation = Rule::new("!has(self.request) || !has(self.firstToken) || duration(self.firstToken) <= duration(self.request)").message("firstToken must not be longer than request").field_path(".firstToken"),
+    validation = Rule::new("!has(self.request) || !has(self.idle) || duration(self.idle) <= duration(self.request)").message("idle must not be longer than request").field_path(".idle")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Timeouts {
     /// TCP and TLS handshake with one backend. Default: `2s`.
@@ -120,9 +126,12 @@ pub enum RetryOn {
 
 /// Exponential backoff: `base`, twice as much each time, at most `max`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(
+    validation = Rule::new("!has(self.base) || !has(self.max) || duration(self.base) <= duration(self.max)").message("base must not be longer than max").field_path(".base")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Backoff {
-    /// Before the second attempt at the same backend. Default: `100ms`.
+    /// Before the second attempt at the same backend. `0s` to `24h`. Default: `100ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<DurationString>,
     /// The longest pause. A longer `Retry-After` of the backend means that it is not tried again. Default: `2s`.
