@@ -1,6 +1,7 @@
 //! The admin port: probes, metrics and the report. Never upstream health: one bad provider must not take pods away.
 
 use crate::drain::{Drain, Phase};
+use crate::listeners::Listening;
 use crate::report::Reporter;
 use crate::watchdog::Watchdog;
 use axum::extract::{Query, State};
@@ -41,8 +42,8 @@ pub struct Admin {
     pub watchdog: Watchdog,
     /// How often a configuration was joined; 0 until the first.
     pub joined: watch::Receiver<u64>,
-    /// Whether the listeners of the first configuration are open.
-    pub listening: watch::Receiver<bool>,
+    /// What listens.
+    pub listening: watch::Receiver<Listening>,
 }
 
 #[derive(Deserialize)]
@@ -77,7 +78,8 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
         Phase::Serving => Ok(()),
         Phase::Leaving | Phase::Closing | Phase::Cut => Err("leaving"),
     };
-    let listening = || if *admin.listening.borrow() { Ok(()) } else { Err("listeners are not open yet") };
+    let listening =
+        || if admin.listening.borrow().complete { Ok(()) } else { Err("listeners are not open yet") };
     probe(serving().and_then(|()| loaded(&admin)).and_then(|()| listening()))
 }
 

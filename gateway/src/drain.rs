@@ -58,7 +58,6 @@ pub struct Drain {
     closing: CancellationToken,
     cut: CancellationToken,
     requests: TaskTracker,
-    streams: TaskTracker,
     connections: TaskTracker,
 }
 
@@ -103,19 +102,9 @@ impl Drain {
         Token(self.requests.token())
     }
 
-    /// Counts a streamed response, beside its request.
-    pub fn stream(&self) -> Token {
-        Token(self.streams.token())
-    }
-
     /// Requests in flight, streams included.
     pub fn requests(&self) -> usize {
         self.requests.len()
-    }
-
-    /// Streams in flight.
-    pub fn streams(&self) -> usize {
-        self.streams.len()
     }
 
     /// Open connections.
@@ -123,10 +112,15 @@ impl Drain {
         self.connections.len()
     }
 
+    /// From now on the process is not ready. [`Self::run`] does the rest.
+    pub fn begin(&self) {
+        self.enter(Phase::Leaving);
+    }
+
     /// Walks through the phases and returns when the process may exit. `hurry` resolves when it must exit at once.
     pub async fn run(&self, pace: Pace, hurry: impl Future<Output = ()>) -> Outcome {
         let orderly = async {
-            self.enter(Phase::Leaving);
+            self.begin();
             tokio::time::sleep(pace.delay).await;
             self.enter(Phase::Closing);
             let idle = async {

@@ -1,7 +1,8 @@
 //! What this process answers on `GET /status`, and the revision that long polls wait on.
 
 use crate::drain::{Drain, Phase};
-use deepseek_config::report::{BackendReport, LoadedObject, Report, RouteReport};
+use crate::observe::Observed;
+use deepseek_config::report::{LoadedObject, Report};
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -39,8 +40,8 @@ impl Revision {
     }
 }
 
-/// Reads the state of backends and routes from whatever serves at the moment.
-pub type Observe = Box<dyn Fn() -> (Vec<BackendReport>, Vec<RouteReport>) + Send + Sync>;
+/// Looks at whatever serves at the moment.
+pub type Observe = Box<dyn Fn() -> Observed + Send + Sync>;
 
 /// Collects the report.
 pub struct Reporter {
@@ -75,13 +76,13 @@ impl Reporter {
         // The revision first: whatever changes while the rest is read shows as a later one.
         let revision = self.revision.get();
         let objects = self.objects.read().clone();
-        let (backends, routes) = (self.observe)();
+        let Observed { streams, backends, routes } = (self.observe)();
         Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision,
             draining: self.drain.phase() > Phase::Serving,
             in_flight: self.drain.requests() as u64,
-            streams: self.drain.streams() as u64,
+            streams,
             objects: objects.to_vec(),
             backends,
             routes,
@@ -112,8 +113,7 @@ mod tests {
 
     #[test]
     fn the_revision_moves_only_with_a_real_change() {
-        let reporter =
-            Reporter::new(Revision::default(), Drain::default(), Box::new(|| (Vec::new(), Vec::new())));
+        let reporter = Reporter::new(Revision::default(), Drain::default(), Box::new(Observed::default));
         let start = reporter.report().revision;
         reporter.set_objects(Vec::new());
         assert_eq!(reporter.report().revision, start);

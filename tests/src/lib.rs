@@ -1,6 +1,4 @@
 //! Tests of the DeepSeek gateway from the outside, as its users see it.
 
-pub mod binaries;
-pub mod gateway;
 pub mod kubernetes;
 pub mod manifests;

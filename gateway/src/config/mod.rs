@@ -10,10 +10,13 @@
 //! The store lives on a thread of its own: joining thousands of documents never holds up a request.
 
 pub mod cluster;
+pub mod files;
 pub mod keys;
 pub mod last_good;
+pub mod manifest;
 pub mod metrics;
 mod references;
+pub mod standalone;
 pub mod store;
 #[cfg(test)]
 mod testing;

@@ -116,6 +116,7 @@ mod tests {
     use super::super::testing::{backend, id};
     use super::*;
     use crate::drain::Drain;
+    use crate::observe::Observed;
     use crate::report::Revision;
     use parking_lot::Mutex;
     use std::collections::BTreeMap;
@@ -124,11 +125,8 @@ mod tests {
 
     /// A worker whose join only notes how many documents it was given.
     fn start(last_good: Option<LastGood>) -> (Inbox, watch::Receiver<u64>, Joined, Arc<Reporter>) {
-        let reporter = Arc::new(Reporter::new(
-            Revision::default(),
-            Drain::default(),
-            Box::new(|| (Vec::new(), Vec::new())),
-        ));
+        let reporter =
+            Arc::new(Reporter::new(Revision::default(), Drain::default(), Box::new(Observed::default)));
         let seen = Joined::default();
         let join = {
             let seen = Arc::clone(&seen);

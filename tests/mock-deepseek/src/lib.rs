@@ -40,7 +40,6 @@ mod scenario;
 mod server;
 mod state;
 mod stats;
-pub mod tls;
 mod wire;
 
 pub use flavor::Flavor;

@@ -1,0 +1,73 @@
+//! What the report says of the running data path: streams, backends, routes.
+
+use crate::pipeline::{Context, quota};
+use crate::report::Revision;
+use crate::snapshot::Route;
+use crate::upstream::breaker;
+use deepseek_config::report::{BackendReport, RouteReport};
+use deepseek_crds::v1alpha1::BackendState;
+use jiff::Timestamp;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How often the breakers' changes are looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What the data path looks like at one moment.
+#[derive(Debug, Default)]
+pub struct Observed {
+    /// Streams in flight.
+    pub streams: u64,
+    /// Every backend of every route.
+    pub backends: Vec<BackendReport>,
+    /// Every route that has seen traffic.
+    pub routes: Vec<RouteReport>,
+}
+
+/// Looks at what `context` serves by.
+pub fn observe(context: &Context) -> Observed {
+    let snapshot = context.snapshot.load();
+    let routes = snapshot.routes.values();
+    Observed {
+        streams: u64::try_from(context.shared.metrics.streams.get()).unwrap_or_default(),
+        backends: routes.clone().flat_map(backends).collect(),
+        routes: routes.filter_map(traffic).collect(),
+    }
+}
+
+/// Moves `revision` whenever the health of a backend has changed. Ends with the process.
+pub async fn follow_health(revision: Revision) {
+    let mut seen = breaker::CHANGES.load(Ordering::Relaxed);
+    let mut ticks = tokio::time::interval(LOOK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let now = breaker::CHANGES.load(Ordering::Relaxed);
+        if now != seen {
+            seen = now;
+            revision.bump();
+        }
+    }
+}
+
+fn backends(route: &Arc<Route>) -> impl Iterator<Item = BackendReport> {
+    route.backends.iter().map(|backend| {
+        let health = backend.breaker.health();
+        let unwell = health.state != BackendState::Healthy;
+        BackendReport {
+            route: route.id.clone(),
+            name: backend.name.to_string(),
+            state: health.state,
+            reason: health.reason.filter(|_| unwell).map(str::to_owned),
+            since: Timestamp::try_from(health.since).ok().filter(|_| unwell).map(|since| since.to_string()),
+        }
+    })
+}
+
+fn traffic(route: &Arc<Route>) -> Option<RouteReport> {
+    let requests = route.state.requests.load(Ordering::Relaxed);
+    let now = quota::now_ms();
+    let fullest = route.quotas.iter().map(|quota| quota.used_percent(now)).max();
+    (requests > 0).then(|| RouteReport { route: route.id.clone(), requests, quota_used_percent: fullest })
+}
