@@ -1,4 +1,6 @@
 //! Tests of the DeepSeek gateway from the outside, as its users see it.
 
+pub mod binaries;
+pub mod gateway;
 pub mod kubernetes;
 pub mod manifests;

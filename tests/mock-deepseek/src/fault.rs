@@ -65,17 +65,17 @@ impl Script {
     }
 
     fn begin(&mut self) {
-        let keep_alive = self.keep_alive();
-        let scenario = &self.setting.scenario;
-        for _ in 0..scenario.keep_alives {
-            wait(&mut self.queue, scenario.keep_alive_ms);
-            self.queue.push_back(Step::Send(keep_alive.clone()));
+        let Scenario { keep_alives, keep_alive_ms, comment_bytes, first_token_delay_ms, .. } =
+            self.setting.scenario;
+        for _ in 0..keep_alives {
+            wait(&mut self.queue, keep_alive_ms);
+            self.send(self.keep_alive());
         }
-        if scenario.comment_bytes > 0 && self.setting.is_stream {
-            let text = "x".repeat(scenario.comment_bytes);
-            self.queue.push_back(Step::Send(Framing::of(scenario).comment(&text)));
+        if comment_bytes > 0 && self.setting.is_stream {
+            let text = "x".repeat(comment_bytes);
+            self.send(Framing::of(&self.setting.scenario).comment(&text));
         }
-        wait(&mut self.queue, scenario.first_token_delay_ms);
+        wait(&mut self.queue, first_token_delay_ms);
     }
 
     /// Plans the next frame, or the fault in its place.
@@ -108,9 +108,11 @@ impl Script {
         if self.sent > 0 {
             wait(&mut self.queue, scenario.chunk_delay_ms);
         }
+        if scenario.pause_after == Some(self.sent) {
+            wait(&mut self.queue, scenario.pause_ms);
+        }
         if scenario.keep_alive_between && self.setting.is_stream {
-            let keep_alive = self.keep_alive();
-            self.queue.push_back(Step::Send(keep_alive));
+            self.send(self.keep_alive());
         }
         self.sent += 1;
         let bytes = match self.setting.scenario.garbage_at {

@@ -40,6 +40,7 @@ mod scenario;
 mod server;
 mod state;
 mod stats;
+pub mod tls;
 mod wire;
 
 pub use flavor::Flavor;

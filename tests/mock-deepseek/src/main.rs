@@ -4,7 +4,7 @@ use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
-use mock_deepseek::{Flavor, Mock, Options, Scenario, presets::PRESETS};
+use mock_deepseek::{Flavor, Mock, Options, Scenario, presets::PRESETS, tls};
 
 /// A faithful DeepSeek for tests and demos, with faults on demand
 ///
@@ -43,6 +43,12 @@ struct Args {
     /// A directory of recorded answers (NAME.json, NAME.chunks.txt) to answer from
     #[arg(long, env = "MOCK_RECORDED", value_name = "DIR")]
     recorded: Option<PathBuf>,
+    /// Speaks TLS with this certificate chain (PEM)
+    #[arg(long, env = "MOCK_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, env = "MOCK_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// Do not keep requests for GET /__mock/requests
     #[arg(long)]
     no_record: bool,
@@ -88,8 +94,16 @@ fn list() -> anyhow::Result<()> {
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
-    let options = options(args);
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(cert), Some(key)) => {
+            Some(tls::server_config(cert, key).context("failed to read the certificate or key")?)
+        }
+        _ => None,
+    };
+    let options = Options { tls, ..options(args) };
     let listen = options.listen;
+    // Before anybody can know that this runs, and so stop it.
+    let stopped = stop_signal()?;
     let mock = Mock::start(options).await.with_context(|| format!("failed to start on {listen}"))?;
     // Whoever started this waits for the line, also through a pipe.
     let mut out = std::io::stdout();
@@ -98,7 +112,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         writeln!(out, "admin on http://{admin}/__mock/")?;
     }
     out.flush()?;
-    asked_to_stop().await?;
+    stopped.await;
     mock.shutdown(Duration::from_secs(5)).await;
     Ok(())
 }
@@ -124,11 +138,15 @@ fn options(args: Args) -> Options {
     options
 }
 
-async fn asked_to_stop() -> anyhow::Result<()> {
+/// SIGTERM or Ctrl-C, heard from this call on.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("failed to listen for Ctrl-C"),
-        _ = terminate.recv() => Ok(()),
-    }
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for Ctrl-C")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

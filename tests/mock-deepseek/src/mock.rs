@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use crate::{
     Options, Recorded, Scenario, Stats, Target,
     replay::Recordings,
-    server::{Life, accept},
+    server::{Door, Life, accept},
     state::State,
 };
 
@@ -19,6 +19,8 @@ pub struct Mock {
     addr: SocketAddr,
     admin: Option<SocketAddr>,
     life: Mutex<Life>,
+    /// The admin listener survives a kill.
+    admin_life: Life,
     /// Keeps the address while the fake is dead: bound, not listening, so that connects are refused.
     grave: Mutex<Option<TcpSocket>>,
 }
@@ -47,18 +49,18 @@ impl Mock {
             options.recorded.as_deref().map_or_else(|| Ok(Recordings::default()), Recordings::load)?;
         let listener = TcpListener::bind(options.listen).await?;
         let addr = listener.local_addr()?;
-        let admin_at = options.admin;
+        let admin_listener = match options.admin {
+            Some(addr) => Some(TcpListener::bind(addr).await?),
+            None => None,
+        };
+        let admin = admin_listener.as_ref().map(TcpListener::local_addr).transpose()?;
         let state = State::new(options, recordings);
-        let life = Life::default();
-        life.tasks.spawn(accept(listener, state.clone(), life.clone()));
-        let mut mock = Self { state, addr, admin: None, life: Mutex::new(life), grave: Mutex::new(None) };
-        if let Some(admin_at) = admin_at {
-            let listener = TcpListener::bind(admin_at).await?;
-            mock.admin = Some(listener.local_addr()?);
-            let life = mock.life.lock().clone();
-            life.tasks.spawn(accept(listener, mock.state.clone(), life.clone()));
+        let (life, admin_life) = (Life::default(), Life::default());
+        life.tasks.spawn(accept(listener, Door::Front, state.clone(), life.clone()));
+        if let Some(listener) = admin_listener {
+            admin_life.tasks.spawn(accept(listener, Door::Admin, state.clone(), admin_life.clone()));
         }
-        Ok(mock)
+        Ok(Self { state, addr, admin, life: Mutex::new(life), admin_life, grave: Mutex::new(None) })
     }
 
     /// Where it listens.
@@ -71,9 +73,10 @@ impl Mock {
         self.admin
     }
 
-    /// `http://ADDR`, without a slash at the end.
+    /// `http://ADDR` (or `https://`), without a slash at the end.
     pub fn base_url(&self) -> String {
-        format!("http://{}", self.addr)
+        let scheme = if self.state.options.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.addr)
     }
 
     /// Its name, as answers say it.
@@ -178,7 +181,7 @@ impl Mock {
         let socket = grave.map_or_else(|| bind(self.addr), Ok)?;
         let listener = socket.listen(1024)?;
         let life = Life::default();
-        life.tasks.spawn(accept(listener, self.state.clone(), life.clone()));
+        life.tasks.spawn(accept(listener, Door::Front, self.state.clone(), life.clone()));
         *self.life.lock() = life;
         Ok(())
     }
@@ -198,6 +201,9 @@ impl Mock {
             life.kill.cancel();
             life.tasks.wait().await;
         }
+        self.admin_life.kill.cancel();
+        self.admin_life.tasks.close();
+        self.admin_life.tasks.wait().await;
     }
 }
 
@@ -211,5 +217,6 @@ fn bind(addr: SocketAddr) -> io::Result<TcpSocket> {
 impl Drop for Mock {
     fn drop(&mut self) {
         self.life.lock().kill.cancel();
+        self.admin_life.kill.cancel();
     }
 }

@@ -1,6 +1,6 @@
 //! How a fake is set up when it starts; what changes later is in [`Mock`](crate::Mock)'s methods.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use crate::{Flavor, Scenario};
 
@@ -11,6 +11,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// A second listener for the admin paths alone; they are on the first one either way.
     pub admin: Option<SocketAddr>,
+    /// Speaks TLS with this; faults of the connection then hit below it.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Its name: every answer says it, so that one sees who answered.
     pub name: String,
     /// The server it plays.
@@ -42,6 +44,7 @@ impl Default for Options {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: None,
+            tls: None,
             name: "mock".into(),
             flavor: Flavor::DeepSeek,
             keys: Vec::new(),

@@ -31,6 +31,7 @@ pub const PRESETS: &[Preset] = &[
     preset("slow", "chunk_delay_ms=50&chunks=40", "A frame every 50 ms"),
     preset("slow-headers", "header_delay_ms=5000", "No headers for 5 s"),
     preset("slow-first-token", "first_token_delay_ms=20000", "Headers at once, the first token after 20 s"),
+    preset("pause", "pause_after=3&pause_ms=2000", "Three frames, 2 s of silence, then the rest"),
     preset("keep-alive", "keep_alives=3&keep_alive_ms=20", "Three keep-alives, then the answer"),
     preset("keep-alive-between", "keep_alive_between=true", "A keep-alive comment before every frame"),
     preset("keep-alive-forever", "stall_after=0&stall_keep_alive_ms=20", "Keep-alives and never a token"),

@@ -37,6 +37,10 @@ pub struct Scenario {
     pub first_token_delay_ms: u64,
     /// Milliseconds before each later frame.
     pub chunk_delay_ms: u64,
+    /// After this many frames, pauses for `pause_ms`, then goes on.
+    pub pause_after: Option<u32>,
+    /// Milliseconds of the pause.
+    pub pause_ms: u64,
     /// Keep-alives before the first frame: `: keep-alive` comments in a stream, empty lines before a whole answer.
     pub keep_alives: u32,
     /// Milliseconds before each keep-alive.

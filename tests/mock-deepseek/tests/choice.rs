@@ -185,3 +185,19 @@ async fn scenarios_are_set_and_requests_seen_over_http_without_showing_keys() {
     assert_eq!(admin(&mock, "GET", "/__mock/health", "").await.json()["name"], "a");
     assert_eq!(admin(&mock, "GET", "/__mock/nope", "").await.status, 404);
 }
+
+#[tokio::test]
+async fn an_admin_port_of_its_own_outlives_faults_and_kills_and_answers_nothing_else() {
+    let admin = Some(([127, 0, 0, 1], 0).into());
+    let mock = Mock::start(Options { admin, ..Options::default() }).await.unwrap();
+    mock.set_default("accept-reset");
+    mock.kill().await.unwrap();
+    let mut client = Client::connect(mock.admin_addr().unwrap()).await;
+    client.send("POST", "/__mock/scenario", &[], b"{}").await.unwrap();
+    assert_eq!(client.answer().await.status, 200);
+    client.forget();
+    client.send("GET", "/models", &[("Authorization", "Bearer sk-any")], b"").await.unwrap();
+    assert_eq!(client.answer().await.status, 404);
+    mock.restart().await.unwrap();
+    assert_eq!(ask(&mock, json!({}), None).await.status, 200);
+}

@@ -270,3 +270,18 @@ async fn a_shutdown_finishes_what_is_under_way() {
     let (answer, ()) = tokio::join!(client.answer(), mock.shutdown(SOON));
     assert!(answer.complete && answer.text().ends_with("data: [DONE]\n\n"));
 }
+
+#[tokio::test]
+async fn headers_come_at_once_however_late_the_first_token() {
+    let mock = start().await;
+    let mut client = Client::to(&mock).await;
+    let headers = [
+        ("Authorization", "Bearer sk-t"),
+        ("Content-Type", "application/json"),
+        ("x-mock-scenario", "slow-first-token"),
+    ];
+    let body = chat(json!({"stream": true})).to_string();
+    client.send("POST", "/chat/completions", &headers, body.as_bytes()).await.unwrap();
+    let head = client.read_until(|text| text.contains("\r\n\r\n")).await;
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+}

@@ -108,6 +108,8 @@ async fn pace_is_as_asked_for() {
         stream(&mock, Some("header_delay_ms=20&first_token_delay_ms=20&chunk_delay_ms=5&chunks=4")).await;
     assert!(began.elapsed().as_millis() >= 20 + 20 + 5 * 5, "{:?}", began.elapsed());
     assert_eq!(answer.events().len(), 6);
+    let began = std::time::Instant::now();
+    assert!(stream(&mock, Some("pause?pause_ms=50")).await.complete && began.elapsed().as_millis() >= 50);
     assert_eq!(stream(&mock, Some("long")).await.events().len(), 402);
 }
 

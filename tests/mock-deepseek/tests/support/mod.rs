@@ -94,7 +94,11 @@ pub struct Client {
 
 impl Client {
     pub async fn to(mock: &Mock) -> Self {
-        Self { stream: TcpStream::connect(mock.addr()).await.unwrap(), read: Vec::new() }
+        Self::connect(mock.addr()).await
+    }
+
+    pub async fn connect(addr: std::net::SocketAddr) -> Self {
+        Self { stream: TcpStream::connect(addr).await.unwrap(), read: Vec::new() }
     }
 
     pub async fn send(

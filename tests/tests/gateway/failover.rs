@@ -1,0 +1,250 @@
+//! Failures of backends: who is asked next, how often, and what the client sees.
+
+use crate::support::{
+    chat, chat_json, client, code, gateway, hello, hello_streamed, payloads, route, said, upstream, world,
+};
+use anyhow::Result;
+use deepseek_tests::gateway::Gateway;
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+const SOON: Duration = Duration::from_secs(5);
+const FAST: &str = "  failover: {attempts: 3, backoff: {base: 10ms, max: 50ms}}\n  timeouts: {connect: 500ms, firstToken: 400ms, idle: 400ms, request: 3s}\n";
+
+#[tokio::test]
+async fn a_backend_that_is_gone_is_failed_over_streamed_or_not() -> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    let gateway = gateway(&[&a, &b], FAST).await?;
+    let (_, answer) = chat_json(&gateway, &hello()).await?;
+    assert!(said(&answer).starts_with("[a "), "{answer}");
+    a.kill().await?;
+    let (status, answer) = chat_json(&gateway, &hello()).await?;
+    assert_eq!(status, 200, "{answer}");
+    assert!(said(&answer).starts_with("[b "), "{answer}");
+    let stream = chat(&gateway, &hello_streamed()).await?.text().await?;
+    assert_eq!(payloads(&stream).last(), Some(&"[DONE]"));
+    assert_eq!(b.stats().requests, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_failure_before_the_first_byte_goes_to_the_next_backend() -> Result<()> {
+    for scenario in [
+        "status=500",
+        "status=503",
+        "status=502",
+        "status=429",
+        "status=401",
+        "status=402",
+        "blank",
+        "html",
+        "close-after-accept",
+        "rst-after-accept",
+        "error-first",
+    ] {
+        let (a, b) = (upstream("a").await?, upstream("b").await?);
+        a.set_default(scenario);
+        let gateway = gateway(&[&a, &b], FAST).await?;
+        let stream = chat(&gateway, &hello_streamed()).await?;
+        assert_eq!(stream.status(), 200, "{scenario}");
+        let text = stream.text().await?;
+        assert!(text.contains("[b "), "{scenario}: {text}");
+        assert_eq!(payloads(&text).last(), Some(&"[DONE]"), "{scenario}");
+        assert_eq!(b.stats().requests, 1, "{scenario}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn headers_and_keep_alives_without_a_token_are_no_answer() -> Result<()> {
+    for scenario in ["first_token_delay_ms=10000", "header_delay_ms=10000", "keep-alive-forever"] {
+        let (a, b) = (upstream("a").await?, upstream("b").await?);
+        a.set_default(scenario);
+        let gateway = gateway(&[&a, &b], FAST).await?;
+        let started = Instant::now();
+        let text = chat(&gateway, &hello_streamed()).await?.text().await?;
+        assert!(text.contains("[b "), "{scenario}: {text}");
+        assert!(started.elapsed() < Duration::from_secs(2), "{scenario}: {:?}", started.elapsed());
+        a.wait_for(|stats| stats.cancelled == 1, SOON).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_callers_own_mistake_is_passed_on_and_never_retried() -> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    let gateway = gateway(&[&a, &b], FAST).await?;
+    let mut body = hello();
+    body["response_format"] = serde_json::json!({"type": "json_object"});
+    let (status, answer) = chat_json(&gateway, &body).await?;
+    assert_eq!(status, 400, "{answer}");
+    assert!(answer["error"]["message"].as_str().is_some_and(|m| m.contains("'json'")), "{answer}");
+    assert_eq!((a.stats().requests, b.stats().requests), (1, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_single_backend_is_asked_again_after_a_pause_up_to_the_attempts() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("status=503");
+    let gateway = gateway(&[&a], FAST).await?;
+    let (status, answer) = chat_json(&gateway, &hello()).await?;
+    assert_eq!((status, code(&answer)), (502, "upstream_error"), "{answer}");
+    assert_eq!(a.stats().requests, 3);
+    a.set_default("status=503&times=1");
+    assert_eq!(chat_json(&gateway, &hello()).await?.0, 200, "the second attempt succeeds");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_backend_that_asks_for_a_long_pause_is_not_asked_again() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("status=429&retry_after=7");
+    let gateway = gateway(&[&a], FAST).await?;
+    let response = chat(&gateway, &hello()).await?;
+    assert_eq!(response.status(), 429);
+    assert_eq!(response.headers()["retry-after"], "7");
+    assert_eq!(code(&response.json::<Value>().await?), "upstream_rate_limited");
+    assert_eq!(a.stats().requests, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_not_in_retry_on_is_not_retried() -> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    a.set_default("status=503");
+    let gateway = gateway(&[&a, &b], "  failover: {retryOn: [ConnectFailure]}\n").await?;
+    assert_eq!(chat_json(&gateway, &hello()).await?.0, 502);
+    assert_eq!((a.stats().requests, b.stats().requests), (1, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_stalls_or_ends_early_gets_one_error_event_and_no_done() -> Result<()> {
+    for scenario in ["cut", "cut-rst", "cut-clean", "cut-mid-frame", "stall", "stall-keep-alive", "no-done"] {
+        let a = upstream("a").await?;
+        a.set_default(scenario);
+        let gateway = gateway(&[&a], FAST).await?;
+        let response = chat(&gateway, &hello_streamed()).await?;
+        assert_eq!(response.status(), 200, "{scenario}");
+        let text = response.text().await?;
+        let payloads = payloads(&text);
+        let last: Value = serde_json::from_str(payloads.last().expect("frames"))?;
+        assert_eq!(code(&last), "stream_interrupted", "{scenario}: {text}");
+        assert!(!payloads.contains(&"[DONE]"), "{scenario}: {text}");
+        for payload in &payloads[..payloads.len() - 1] {
+            let frame: Value = serde_json::from_str(payload)?;
+            assert!(frame["choices"].is_array(), "{scenario}: whole frames only: {payload}");
+        }
+        assert_eq!(a.stats().requests, 1, "{scenario}: nothing is sent twice after content has flowed");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_whole_answer_that_breaks_off_is_not_passed_off_as_whole() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("cut");
+    let gateway = gateway(&[&a], FAST).await?;
+    let outcome = async {
+        Ok::<_, reqwest::Error>(
+            chat(&gateway, &hello()).await.expect("headers or an error").error_for_status()?.bytes().await?,
+        )
+    };
+    assert!(outcome.await.is_err(), "the connection is cut, or the gateway says 502");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_that_takes_too_long_ends_with_504_within_its_deadline() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("header_delay_ms=20000");
+    let gateway =
+        gateway(&[&a], "  timeouts: {connect: 500ms, firstToken: 500ms, idle: 500ms, request: 1s}\n").await?;
+    let started = Instant::now();
+    let (status, answer) = chat_json(&gateway, &hello()).await?;
+    assert_eq!((status, code(&answer)), (504, "upstream_timeout"), "{answer}");
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    a.wait_for(|stats| stats.cancelled == 1, SOON).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_cancels_the_backend_at_once() -> Result<()> {
+    for (scenario, frames) in
+        [("header_delay_ms=20000", 0), ("first_token_delay_ms=20000", 0), ("chunks=400&chunk_delay_ms=50", 2)]
+    {
+        let a = upstream("a").await?;
+        a.set_default(scenario);
+        let gateway = gateway(&[&a], "").await?;
+        let call = crate::support::post(&gateway, "/v1/chat/completions", &hello_streamed()).send();
+        if frames == 0 {
+            let call = tokio::spawn(call);
+            a.wait_for(|stats| stats.requests == 1, SOON).await?;
+            call.abort();
+        } else {
+            let mut response = call.await?;
+            for _ in 0..frames {
+                response.chunk().await?;
+            }
+            drop(response);
+        }
+        let started = Instant::now();
+        a.wait_for(|stats| stats.cancelled == 1, SOON).await?;
+        let took = started.elapsed();
+        assert!(took < Duration::from_millis(100), "{scenario}: {took:?}");
+        let metrics = client().get(gateway.admin_url("/metrics")).send().await?.text().await?;
+        assert!(metrics.contains("deepseek_gateway_requests_in_flight 0"), "{scenario}: {metrics}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_breaker_opens_leaves_the_backend_alone_and_closes_after_a_trial() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("status=503");
+    let policy = "  failover: {attempts: 1, circuitBreaker: {errorPercent: 50, minRequests: 4, window: 30s, openFor: 1s}}\n";
+    let gateway = gateway(&[&a], policy).await?;
+    for _ in 0..4 {
+        assert_eq!(chat_json(&gateway, &hello()).await?.0, 502);
+    }
+    let response = chat(&gateway, &hello()).await?;
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.headers()["retry-after"], "1");
+    assert_eq!(code(&response.json::<Value>().await?), "no_healthy_backend");
+    assert_eq!(a.stats().requests, 4, "it is left alone");
+    let report = client().get(gateway.admin_url("/status")).send().await?.json::<Value>().await?;
+    assert_eq!(report["backends"][0]["state"], "Open", "{report}");
+    assert_eq!(report["backends"][0]["reason"], "ServerError", "{report}");
+    a.set_default("plain");
+    let deadline = Instant::now() + SOON;
+    while chat_json(&gateway, &hello()).await?.0 != 200 {
+        assert!(Instant::now() < deadline, "the breaker never closed");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let report = client().get(gateway.admin_url("/status")).send().await?.json::<Value>().await?;
+    assert_eq!(report["backends"][0]["state"], "Healthy", "{report}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn weights_share_the_traffic_and_a_weight_of_zero_takes_part_in_failover_only() -> Result<()> {
+    let (a, b, c) = (upstream("a").await?, upstream("b").await?, upstream("c").await?);
+    let weighted = route(&[&a, &b, &c], "")
+        .replace("priority: 0", "weight: 300")
+        .replace("priority: 1", "weight: 100")
+        .replace("priority: 2", "weight: 0");
+    let gateway = Gateway::standalone(&world(&weighted)).await?;
+    for _ in 0..200 {
+        assert_eq!(chat_json(&gateway, &hello()).await?.0, 200);
+    }
+    let share = a.stats().requests;
+    assert!((120..=180).contains(&share), "about 150 of 200 go to a: {share}");
+    assert_eq!(a.stats().requests + b.stats().requests, 200);
+    assert_eq!(c.stats().requests, 0);
+    a.kill().await?;
+    b.kill().await?;
+    let (_, answer) = chat_json(&gateway, &hello()).await?;
+    assert!(said(&answer).starts_with("[c "), "{answer}");
+    Ok(())
+}

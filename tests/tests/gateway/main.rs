@@ -1,0 +1,8 @@
+//! The gateway over real sockets, against the fake DeepSeek.
+
+mod failover;
+mod protocols;
+mod quotas;
+mod refusals;
+mod support;
+mod wire;
