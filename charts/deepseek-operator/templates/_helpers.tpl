@@ -68,10 +68,6 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [deepseekroute.io]
   resources: [deepseekroutes/status, deepseekbackends/status, deepseekgateways/status, deepseekconsumers/status]
   verbs: [patch]
-# Owner references that block deletion (OwnerReferencesPermissionEnforcement) to the gateway whose children it writes.
-- apiGroups: [deepseekroute.io]
-  resources: [deepseekgateways/finalizers]
-  verbs: [update]
 - apiGroups: [gateway.networking.k8s.io]
   resources: [referencegrants]
   verbs: [get, list, watch]
