@@ -1,4 +1,4 @@
-//! The rules a chat request must keep, in the words `DeepSeek` refuses with; what is left is an [`Ask`].
+//! The rules a chat request must keep, in the words DeepSeek refuses with; what is left is an [`Ask`].
 
 use crate::{
     answer::{Ask, tokens_of},

@@ -1,4 +1,4 @@
-//! Which server the fake plays: `DeepSeek` itself, or a compatible one that a route may fail over to.
+//! Which server the fake plays: DeepSeek itself, or a compatible one that a route may fail over to.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,23 +9,23 @@ use crate::scenario::{ReasoningField, UsageFields, UsagePlace};
 #[serde(rename_all = "lowercase")]
 #[value(rename_all = "lower")]
 pub enum Flavor {
-    /// api.deepseek.com.
+    /// The platform itself: api.deepseek.com.
     #[default]
     DeepSeek,
-    /// `OpenAI`: usage frame on request, embeddings, no reasoning text.
+    /// Usage alone on request, embeddings.
     OpenAi,
-    /// vLLM: field `reasoning`, integer error codes, embeddings.
+    /// Field reasoning, usage alone on request, integer error codes, embeddings.
     Vllm,
-    /// `SGLang`: flat errors.
+    /// Usage alone on request, flat errors.
     SgLang,
-    /// Ollama: field `reasoning`, plain usage, embeddings.
+    /// Field reasoning, plain usage alone on request, embeddings.
     Ollama,
-    /// `SiliconFlow`: errors as code and message.
+    /// Plain usage, errors as code and message, embeddings.
     SiliconFlow,
 }
 
 impl Flavor {
-    /// Whether requests are checked as `DeepSeek` checks them (models, thinking rules, content type).
+    /// Whether requests are checked as DeepSeek checks them (models, thinking rules, content type).
     pub fn is_deepseek(self) -> bool {
         self == Self::DeepSeek
     }

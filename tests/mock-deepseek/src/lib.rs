@@ -1,4 +1,4 @@
-//! A faithful `DeepSeek` for tests and demos, with faults on demand.
+//! A faithful DeepSeek for tests and demos, with faults on demand.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use crate::{Flavor, Scenario};
 
-/// How a fake is set up. `Options::default()` is a healthy `DeepSeek` on a free port of the loopback.
+/// How a fake is set up. `Options::default()` is a healthy DeepSeek on a free port of the loopback.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where it listens. Port 0 picks a free one.
@@ -17,11 +17,11 @@ pub struct Options {
     pub name: String,
     /// The server it plays.
     pub flavor: Flavor,
-    /// The keys it accepts; empty accepts any `sk-…`.
+    /// The keys it accepts. Empty accepts any `sk-…`, and in another flavor than DeepSeek's any key or none.
     pub keys: Vec<String>,
     /// The account each key belongs to; other keys belong to the account `default`.
     pub accounts: BTreeMap<String, String>,
-    /// The models it serves. Empty serves any, but `DeepSeek` serves only what is listed. Names `mock/…` are always served.
+    /// The models it serves. Empty serves any, but DeepSeek serves only what is listed. Names `mock/…` are always served.
     pub models: Vec<String>,
     /// Other names and the model that serves them.
     pub aliases: Vec<(String, String)>,
@@ -65,7 +65,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// A healthy `DeepSeek` of this name.
+    /// A healthy DeepSeek of this name.
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
     }
@@ -82,10 +82,14 @@ impl Options {
 
     /// Whether a key is let in.
     pub(crate) fn accepts(&self, key: &str) -> bool {
-        if self.keys.is_empty() {
-            key.len() > 3 && key.starts_with("sk-")
-        } else {
-            self.keys.iter().any(|known| known == key)
+        match (self.keys.is_empty(), self.is_open()) {
+            (true, open) => open || (key.len() > 3 && key.starts_with("sk-")),
+            (false, _) => self.keys.iter().any(|known| known == key),
         }
+    }
+
+    /// Whether requests need no key at all.
+    pub(crate) fn is_open(&self) -> bool {
+        self.keys.is_empty() && !self.flavor.is_deepseek()
     }
 }

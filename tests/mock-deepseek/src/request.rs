@@ -1,4 +1,4 @@
-//! `POST /chat/completions` as `DeepSeek` reads it: the typed body, whose serde errors are the real server's texts.
+//! `POST /chat/completions` as DeepSeek reads it: the typed body, whose serde errors are the real server's texts.
 
 use std::fmt;
 
@@ -225,7 +225,7 @@ impl<'de> Deserialize<'de> for ToolChoice {
     }
 }
 
-/// Reads a body as a type; a failure is refused in `DeepSeek`'s words.
+/// Reads a body as a type; a failure is refused in DeepSeek's words.
 pub(crate) fn parse<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Refusal> {
     let reader = &mut serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut *reader).map_err(|error| refusal(&error))?;

@@ -96,7 +96,11 @@ impl Asked<'_> {
 
     /// The key, if it is accepted.
     fn let_in(&self) -> Result<&str, Refusal> {
-        let Some(key) = self.key else { return Err(Refusal::of(ErrorKind::AuthFormat)) };
+        let key = match self.key {
+            Some(key) => key,
+            None if self.state.options.is_open() => "",
+            None => return Err(Refusal::of(ErrorKind::AuthFormat)),
+        };
         if self.state.options.accepts(key) {
             return Ok(key);
         }

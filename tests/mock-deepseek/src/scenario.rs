@@ -67,7 +67,7 @@ pub struct Scenario {
     pub tool_bytes: usize,
     /// The finish reason instead of the natural one.
     pub finish_reason: Option<String>,
-    /// Leaks this text, which no tool parser caught, as `DeepSeek`'s DSML in the content.
+    /// Leaks this text, which no tool parser caught, as DeepSeek's DSML in the content.
     pub dsml: bool,
     /// `prompt_tokens` instead of the counted ones.
     pub prompt_tokens: Option<u64>,
@@ -109,7 +109,7 @@ pub struct Scenario {
     pub garbage_at: Option<u32>,
 
     // ---- refusals
-    /// The status; alone it comes with the body that `DeepSeek` sends with it.
+    /// The status; alone it comes with the body that DeepSeek sends with it.
     pub status: Option<u16>,
     /// The refusal's body; alone it comes with its own status.
     pub error: Option<ErrorKind>,
@@ -151,7 +151,7 @@ pub struct Scenario {
     pub fail_every: Option<u32>,
 
     // ---- the account
-    /// Requests in flight allowed per account and model; above it 429 as `DeepSeek` words it.
+    /// Requests in flight allowed per account and model; above it 429 as DeepSeek words it.
     pub concurrency: Option<u32>,
     /// Counts `concurrency` per `user_id` of the request too, the empty one included.
     pub per_user: bool,
@@ -162,7 +162,7 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// The behaviour of a healthy `DeepSeek`.
+    /// The behaviour of a healthy DeepSeek.
     pub fn plain() -> Self {
         Self { name: "plain".into(), ..Self::default() }
     }

@@ -238,3 +238,19 @@ async fn other_flavors_say_errors_their_way_and_serve_any_model() {
     assert_eq!((&answer["code"], &answer["data"]), (&json!(20400), &Value::Null));
     assert_eq!(ask(&flat, json!({"model": "any"}), None).await.status, 200);
 }
+
+#[tokio::test]
+async fn other_flavors_want_a_key_only_when_keys_are_set() {
+    let open = Mock::start(Options::flavored("v", Flavor::Vllm)).await.unwrap();
+    let closed = Options { keys: vec!["token".into()], ..Options::flavored("v", Flavor::Vllm) };
+    let closed = Mock::start(closed).await.unwrap();
+    for (mock, status) in [(&open, 200), (&closed, 401)] {
+        let mut client = Client::to(mock).await;
+        let body = chat(json!({"model": "any"})).to_string();
+        client
+            .send("POST", "/v1/chat/completions", &[("Content-Type", "application/json")], body.as_bytes())
+            .await
+            .unwrap();
+        assert_eq!(client.answer().await.status, status);
+    }
+}

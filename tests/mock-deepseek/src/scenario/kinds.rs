@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UsagePlace {
-    /// On the finish frame, asked for or not: `DeepSeek`.
+    /// On the finish frame, asked for or not: DeepSeek.
     Finish,
-    /// In a last frame with `choices: []`, if asked for: `OpenAI`, vLLM, Ollama, Azure.
+    /// In a last frame with `choices: []`, if asked for: OpenAI, vLLM, Ollama, Azure.
     Separate,
     /// Nowhere.
     None,
@@ -32,7 +32,7 @@ pub enum UsageFields {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasoningField {
-    /// `DeepSeek`, `SGLang`.
+    /// DeepSeek, `SGLang`.
     ReasoningContent,
     /// vLLM, Ollama.
     Reasoning,

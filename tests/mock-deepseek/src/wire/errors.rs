@@ -1,4 +1,4 @@
-//! The refusals, word by word: `DeepSeek`'s envelope and its exceptions, and the shapes of other servers.
+//! The refusals, word by word: DeepSeek's envelope and its exceptions, and the shapes of other servers.
 //!
 //! Every text was captured from a real server, except those marked *unverified*.
 
@@ -58,7 +58,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The kind that `DeepSeek` sends with this status.
+    /// The kind that DeepSeek sends with this status.
     pub fn of_status(status: u16) -> Self {
         match status {
             401 => Self::Auth,
