@@ -147,3 +147,20 @@ async fn the_api_server_takes_every_example_to_the_letter() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_upgrade_leaves_the_lease_with_its_holder() {
+    let plane = ControlPlane::start().await.unwrap();
+    install(&plane, &[]).await.unwrap();
+    let hold = r#"{"spec": {"holderIdentity": "pod-1", "leaseDurationSeconds": 15}}"#;
+    let lease = ["lease", "deepseek-operator", "-n", SYSTEM];
+    let patch = [&["patch"], &lease[..], &["--type=merge", "-p", hold]].concat();
+    plane.kubectl(&patch).await.unwrap().ok().unwrap();
+
+    let chart = chart("deepseek-operator");
+    let upgrade = ["upgrade", "deepseek-operator", &chart, "-n", SYSTEM, "--set", "replicas=3"];
+    plane.helm(&upgrade).await.unwrap().ok().unwrap();
+
+    let read = [&["get"], &lease[..], &["-o", "jsonpath={.spec.holderIdentity}"]].concat();
+    assert_eq!(plane.kubectl(&read).await.unwrap().ok().unwrap(), "pod-1");
+}
