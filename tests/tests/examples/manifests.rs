@@ -1,19 +1,9 @@
-//! What the repository shows to its users is complete and right: the examples, the YAML in the docs, the list of reasons.
+//! Every manifest that the repository shows to its users is complete and right: the examples and the YAML in the docs.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
-
-use deepseek_crds::conditions::Reason;
+use crate::repository;
 use deepseek_tests::manifests::{Manifests, documents};
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir(repository().join(folder))
@@ -104,14 +94,4 @@ fn a_field_that_does_not_exist_is_found_wherever_it_stands() {
     assert_ne!(wrong, yaml);
     let problems = problems(&wrong);
     assert!(problems.iter().any(|problem| problem.contains(".spec.quota[3].burst")), "{problems:?}");
-}
-
-#[test]
-fn the_page_on_conditions_explains_every_reason_and_no_other() {
-    let page = fs::read_to_string(repository().join("docs/conditions.md")).unwrap();
-    let (_, table) = page.split_once("## Reasons").unwrap();
-    let explained: Vec<&str> =
-        table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
-    let exist: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
-    assert_eq!(explained, exist);
 }

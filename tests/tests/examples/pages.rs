@@ -1,19 +1,13 @@
-//! What the documentation points at is there: links to files, and paths named in the text.
+//! What the documentation points at is there: links to files, paths named in the text, every reason.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+use std::{fs, path::PathBuf};
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use crate::repository;
+use deepseek_crds::conditions::Reason;
 
 /// Paths in the text that begin with one of these are meant from the top of the repository.
 const ROOMS: [&str; 9] =
     ["charts/", "config/", "crds/", "docs/", "examples/", "gateway/", "operator/", "tests/", "xtask/"];
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
-}
 
 /// Every Markdown page of the repository, with its text.
 fn pages() -> Vec<(PathBuf, String)> {
@@ -64,4 +58,14 @@ fn every_path_named_in_the_text_exists() {
         }
     }
     assert_eq!(missing, Vec::<String>::new());
+}
+
+#[test]
+fn the_page_on_conditions_explains_every_reason_and_no_other() {
+    let page = fs::read_to_string(repository().join("docs/conditions.md")).unwrap();
+    let (_, table) = page.split_once("## Reasons").unwrap();
+    let explained: Vec<&str> =
+        table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let exist: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    assert_eq!(explained, exist);
 }
