@@ -140,8 +140,12 @@ impl<'a> Cx<'a> {
 impl Problems {
     fn add(&mut self, reason: Reason, path: &impl Display, text: &impl Display) {
         self.reason.get_or_insert(reason);
+        let problem = format!("{path}: {text}");
+        if self.told.last() == Some(&problem) {
+            return;
+        }
         if self.told.len() < MAX_TOLD {
-            self.told.push(format!("{path}: {text}"));
+            self.told.push(problem);
         } else {
             self.untold += 1;
         }

@@ -32,7 +32,7 @@ fn is_name(text: &str) -> bool {
 }
 
 /// A DNS label (RFC 1123), lower case.
-pub(super) fn is_dns_label(text: &str) -> bool {
+pub(crate) fn is_dns_label(text: &str) -> bool {
     let bytes = text.as_bytes();
     matches!(bytes.len(), 1..=63)
         && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')

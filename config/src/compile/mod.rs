@@ -27,6 +27,7 @@ use deepseek_crds::conditions::Reason;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub(crate) use labels::is_dns_label;
 pub(crate) use route::names;
 
 /// What compiling one resource gives.

@@ -91,7 +91,7 @@ fn check_names(cx: &mut Cx<'_>, spec: &DeepSeekRouteSpec, gateway: Option<&Objec
             && holder != cx.id
         {
             let text = format!(
-                "{name:?} is already served by the older DeepSeekRoute {}/{} on DeepSeekGateway {}/{}. Choose another name, or remove one of the routes.",
+                "{name:?} belongs to the older DeepSeekRoute {}/{} on DeepSeekGateway {}/{}. Choose another name, or remove one of the routes.",
                 holder.namespace, holder.name, gateway.namespace, gateway.name
             );
             cx.refuse(Reason::Conflicted, &path, text);

@@ -54,7 +54,8 @@ impl<'a> Cx<'a> {
             Err(Absent::Key) => (
                 Reason::SecretNotFound,
                 format!(
-                    "Secret {namespace}/{name} has no key {key:?}. Add it, or correct the name of the key."
+                    "Secret {namespace}/{name} has no key {:?}. Add it, or correct the name of the key.",
+                    shown(key)
                 ),
             ),
         };
@@ -98,6 +99,15 @@ fn checked(value: &[u8], use_: Use) -> Result<&[u8], &'static str> {
         Use::PrivateKey => PrivateKeyDer::from_pem_slice(value)
             .map(|_| value)
             .map_err(|_| "holds no private key. Put an unencrypted private key in PEM form there."),
+    }
+}
+
+/// The name of a key, unless it looks as if the key itself was put where its name belongs.
+fn shown(key: &str) -> String {
+    if key.starts_with("sk-") || key.len() > 40 {
+        format!("{}…", key.get(..3).unwrap_or_default())
+    } else {
+        key.to_owned()
     }
 }
 

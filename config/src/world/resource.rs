@@ -1,6 +1,7 @@
 //! A custom resource of any kind, and what the compiler reads of its metadata.
 
 use crate::document::{Kind, ObjectId};
+use crate::manifest::DEFAULT_NAMESPACE;
 use deepseek_crds::v1alpha1::{DeepSeekBackend, DeepSeekConsumer, DeepSeekGateway, DeepSeekRoute};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use std::sync::Arc;
@@ -51,7 +52,7 @@ impl Resource {
         let meta = self.meta();
         ObjectId::new(
             self.kind(),
-            meta.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+            meta.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
             meta.name.clone().unwrap_or_default(),
         )
     }
