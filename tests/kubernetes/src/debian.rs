@@ -20,8 +20,9 @@ const fn needs(file: &'static str, package: &'static str, tier: Tier) -> DebianP
 }
 
 /// Everything the tests take from Debian.
-pub static PROGRAMS: [DebianProgram; 17] = [
+pub static PROGRAMS: [DebianProgram; 18] = [
     needs("cc", "gcc", Tier::Unit),
+    needs("strip", "binutils", Tier::Unit),
     needs("etcd", "etcd-server", Tier::ControlPlane),
     needs("redis-server", "redis-server", Tier::ControlPlane),
     needs("python3", "python3", Tier::ControlPlane),

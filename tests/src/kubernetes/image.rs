@@ -72,14 +72,45 @@ fn buildah(dir: &Path) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Builds `packages` of this workspace, linked statically, and returns the folder with their binaries.
+/// The operator and the gateway, as users build them from the `Dockerfile` of this repository.
+pub async fn product(name: &str, profile: &str) -> anyhow::Result<Image> {
+    let dockerfile = workspace().join("Dockerfile");
+    of_binaries(name, &dockerfile, "target/image", &["deepseek-operator", "deepseek-gateway"], profile).await
+}
+
+/// The fake DeepSeek; it listens on port 8080.
+pub async fn mock_deepseek(name: &str, profile: &str) -> anyhow::Result<Image> {
+    let dockerfile = workspace().join("tests/mock-deepseek/Dockerfile");
+    of_binaries(name, &dockerfile, "", &["mock-deepseek"], profile).await
+}
+
+async fn of_binaries(
+    name: &str,
+    dockerfile: &Path,
+    folder: &str,
+    binaries: &[&str],
+    profile: &str,
+) -> anyhow::Result<Image> {
+    let built = static_binaries(profile).await?;
+    let context = tempfile::tempdir()?;
+    let folder = context.path().join(folder);
+    fs::create_dir_all(&folder)?;
+    for binary in binaries {
+        // Symbols of a debug build would be ten times what the image should be.
+        let mut strip = Command::new(program("strip")?);
+        run(strip.arg("-o").arg(folder.join(binary)).arg(built.join(binary))).await?;
+    }
+    build(Build { name, dockerfile, context: context.path(), args: &[("BASE", "scratch")] }).await
+}
+
+/// Builds the programs that images hold, linked statically, and returns the folder they are in.
 ///
-/// `profile` is one of Cargo's: `dev`, `release`, `bench-fast`.
-pub async fn static_binaries(packages: &[&str], profile: &str) -> anyhow::Result<PathBuf> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+/// `profile` is one of Cargo's: `dev`, `release`, `bench-fast`. The programs are always built together: separate
+/// builds would choose other features of the same dependencies, and compile them twice.
+pub async fn static_binaries(profile: &str) -> anyhow::Result<PathBuf> {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(&workspace).args([
+    cargo.current_dir(workspace()).args([
         "build",
         "--quiet",
         "--bins",
@@ -88,21 +119,23 @@ pub async fn static_binaries(packages: &[&str], profile: &str) -> anyhow::Result
         "--target",
         &target,
     ]);
-    for package in packages {
-        cargo.args(["--package", package]);
-    }
+    cargo.args(["-p", "deepseek-operator", "-p", "deepseek-gateway", "-p", "mock-deepseek"]);
     // With `--target`, these flags are for the binaries alone and not for build scripts and macros.
     cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    run(&mut cargo).await.with_context(|| format!("failed to build {} statically", packages.join(", ")))?;
+    run(&mut cargo).await.context("failed to build the static programs")?;
     let target_dir =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     let profile_dir = if profile == "dev" { "debug" } else { profile };
     Ok(target_dir.join(target).join(profile_dir))
 }
 
+fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
 /// The image of the process that holds a pod's namespaces; built once per machine.
 pub(crate) async fn pause() -> anyhow::Result<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes/pause");
+    let source = workspace().join("tests/kubernetes/pause");
     let cached = kubernetes_assets::pause_archive();
     if cached.is_file() {
         return Ok(cached);
