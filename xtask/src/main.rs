@@ -1,7 +1,10 @@
 //! The commands of README and CI.
 
+mod cluster;
 mod setup;
 mod tools;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -16,10 +19,20 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Setup(setup::Setup),
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
         Command::Setup(setup) => setup.run(),
+        Command::Cluster(cluster) => cluster.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

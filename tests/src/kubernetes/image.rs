@@ -75,32 +75,37 @@ fn buildah(dir: &Path) -> anyhow::Result<Command> {
 /// The operator and the gateway, as users build them from the `Dockerfile` of this repository.
 pub async fn product(name: &str, profile: &str) -> anyhow::Result<Image> {
     let dockerfile = workspace().join("Dockerfile");
-    of_binaries(name, &dockerfile, "target/image", &["deepseek-operator", "deepseek-gateway"], profile).await
+    of_binaries(name, &dockerfile, &["deepseek-operator", "deepseek-gateway"], profile).await
 }
 
-/// The fake DeepSeek; it listens on port 8080.
+/// The fake DeepSeek; a pod tells it where to listen: `args: [--listen, 0.0.0.0:8080]`.
 pub async fn mock_deepseek(name: &str, profile: &str) -> anyhow::Result<Image> {
     let dockerfile = workspace().join("tests/mock-deepseek/Dockerfile");
-    of_binaries(name, &dockerfile, "", &["mock-deepseek"], profile).await
+    of_binaries(name, &dockerfile, &["mock-deepseek"], profile).await
 }
 
 async fn of_binaries(
     name: &str,
     dockerfile: &Path,
-    folder: &str,
     binaries: &[&str],
     profile: &str,
 ) -> anyhow::Result<Image> {
     let built = static_binaries(profile).await?;
     let context = tempfile::tempdir()?;
-    let folder = context.path().join(folder);
-    fs::create_dir_all(&folder)?;
+    let folder = context.path().join("binaries");
+    fs::create_dir(&folder)?;
     for binary in binaries {
         // Symbols of a debug build would be ten times what the image should be.
         let mut strip = Command::new(program("strip")?);
         run(strip.arg("-o").arg(folder.join(binary)).arg(built.join(binary))).await?;
     }
-    build(Build { name, dockerfile, context: context.path(), args: &[("BASE", "scratch")] }).await
+    build(Build {
+        name,
+        dockerfile,
+        context: context.path(),
+        args: &[("BASE", "scratch"), ("BINARIES", "binaries")],
+    })
+    .await
 }
 
 /// Builds the programs that images hold, linked statically, and returns the folder they are in.

@@ -27,5 +27,5 @@ mod wait;
 pub use audit::Write;
 pub use cluster::{Cluster, Output};
 pub use control_plane::ControlPlane;
-pub use node::Node;
+pub use node::{Node, load_image_into};
 pub use wait::{eventually, try_eventually};

@@ -87,6 +87,14 @@ impl Node {
         agents::import(self.place, archive).await
     }
 
+    /// The process number of the node's first process: who knows it can load images from another process.
+    pub fn init(&self) -> u32 {
+        match self.place {
+            Place::Inside(pid) => pid,
+            Place::Here => std::process::id(),
+        }
+    }
+
     /// This machine as pods see it: a server of a test that listens here can be reached by them.
     pub fn host_address(&self) -> Ipv4Addr {
         self.slot.host_address()
@@ -118,6 +126,11 @@ impl Node {
     pub fn writes(&self) -> anyhow::Result<Vec<Write>> {
         self.programs.writes()
     }
+}
+
+/// As [`Node::load_image`], into the node of another process, by its [`Node::init`].
+pub async fn load_image_into(init: u32, archive: &Path) -> anyhow::Result<()> {
+    agents::import(Place::Inside(init), archive).await
 }
 
 async fn boot() -> anyhow::Result<Node> {
