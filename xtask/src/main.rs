@@ -1,7 +1,9 @@
 //! The commands of README and CI.
 
+mod cargo;
 mod cluster;
 mod setup;
+mod test;
 mod tools;
 
 use std::process::ExitCode;
@@ -10,7 +12,7 @@ use clap::{Parser, Subcommand};
 
 /// Builds, tests and shows the DeepSeek gateway.
 #[derive(Parser)]
-#[command(name = "cargo xtask")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -19,20 +21,20 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Setup(setup::Setup),
+    Test(test::Test),
     #[command(subcommand)]
     Cluster(cluster::Cluster),
 }
 
 fn main() -> ExitCode {
+    let succeeded = |()| ExitCode::SUCCESS;
     let done = match Arguments::parse().command {
-        Command::Setup(setup) => setup.run(),
-        Command::Cluster(cluster) => cluster.run(),
+        Command::Setup(setup) => setup.run().map(succeeded),
+        Command::Test(test) => test.run(),
+        Command::Cluster(cluster) => cluster.run().map(succeeded),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
