@@ -48,7 +48,7 @@ async fn every_failure_before_the_first_byte_goes_to_the_next_backend() -> Resul
         let stream = chat(&gateway, &hello_streamed()).await?;
         assert_eq!(stream.status(), 200, "{scenario}");
         let text = stream.text().await?;
-        assert!(text.contains("[b "), "{scenario}: {text}");
+        assert!(text.contains("\"[b\""), "{scenario}: {text}");
         assert_eq!(payloads(&text).last(), Some(&"[DONE]"), "{scenario}");
         assert_eq!(b.stats().requests, 1, "{scenario}");
     }
@@ -63,7 +63,7 @@ async fn headers_and_keep_alives_without_a_token_are_no_answer() -> Result<()> {
         let gateway = gateway(&[&a, &b], FAST).await?;
         let started = Instant::now();
         let text = chat(&gateway, &hello_streamed()).await?.text().await?;
-        assert!(text.contains("[b "), "{scenario}: {text}");
+        assert!(text.contains("\"[b\""), "{scenario}: {text}");
         assert!(started.elapsed() < Duration::from_secs(2), "{scenario}: {:?}", started.elapsed());
         a.wait_for(|stats| stats.cancelled == 1, SOON).await?;
     }
@@ -91,7 +91,7 @@ async fn a_single_backend_is_asked_again_after_a_pause_up_to_the_attempts() -> R
     let (status, answer) = chat_json(&gateway, &hello()).await?;
     assert_eq!((status, code(&answer)), (502, "upstream_error"), "{answer}");
     assert_eq!(a.stats().requests, 3);
-    a.set_default("status=503&times=1");
+    a.set_default("status=503&fail_first=1");
     assert_eq!(chat_json(&gateway, &hello()).await?.0, 200, "the second attempt succeeds");
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! HTTP/1.1 and HTTP/2, in clear and over TLS.
 
-use crate::support::{KEY, hello, hello_streamed, payloads, route, upstream, world};
+use crate::support::{KEY, client_builder, hello, hello_streamed, payloads, route, upstream, world};
 use anyhow::Result;
 use deepseek_tests::gateway::Gateway;
 use reqwest::Version;
@@ -9,7 +9,7 @@ use reqwest::Version;
 async fn http2_with_prior_knowledge_is_served_on_the_same_port() -> Result<()> {
     let a = upstream("a").await?;
     let gateway = Gateway::standalone(&world(&route(&[&a], ""))).await?;
-    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build()?;
+    let client = client_builder().http2_prior_knowledge().build()?;
     let send =
         || client.post(gateway.url("/v1/chat/completions")).bearer_auth(KEY).json(&hello_streamed()).send();
     let answers = futures::future::try_join_all((0..20).map(|_| send())).await?;
@@ -50,7 +50,7 @@ spec:
     let url = format!("https://localhost:{}/v1/chat/completions", gateway.address().port());
     let root = reqwest::Certificate::from_pem(certificate.cert.pem().as_bytes())?;
     for (version, http1_only) in [(Version::HTTP_2, false), (Version::HTTP_11, true)] {
-        let builder = reqwest::Client::builder().no_proxy().tls_certs_only([root.clone()]);
+        let builder = client_builder().tls_certs_only([root.clone()]);
         let client = if http1_only { builder.http1_only() } else { builder }.build()?;
         let answer = client.post(&url).bearer_auth(KEY).json(&hello()).send().await?;
         assert_eq!((answer.version(), answer.status().as_u16()), (version, 200));

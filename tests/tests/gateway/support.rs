@@ -110,9 +110,14 @@ pub fn code(answer: &Value) -> &str {
 
 /// A client without a proxy.
 pub fn client() -> reqwest::Client {
-    // Whichever test comes first installs it.
+    client_builder().build().expect("a client without TLS roots of its own")
+}
+
+/// The same, to be refined.
+pub fn client_builder() -> reqwest::ClientBuilder {
+    // Another test of this process may have installed it before.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().build().expect("a client without TLS roots of its own")
+    reqwest::Client::builder().no_proxy()
 }
 
 /// The payloads of an event stream.

@@ -71,7 +71,7 @@ async fn a_stream_passes_unchanged_and_frame_by_frame() -> Result<()> {
         client().post(format!("{}/v1/chat/completions", a.base_url())).bearer_auth(PROVIDER_KEY).json(&body);
     let direct = direct.send().await?.text().await?;
     let mut through = chat(&gateway, &body).await?;
-    assert_eq!(through.headers()["content-type"], "text/event-stream");
+    assert_eq!(through.headers()["content-type"], "text/event-stream; charset=utf-8");
     let mut received = Vec::new();
     let mut arrivals = Vec::new();
     while let Some(piece) = through.chunk().await? {
@@ -92,7 +92,7 @@ async fn a_stream_passes_unchanged_and_frame_by_frame() -> Result<()> {
 #[tokio::test]
 async fn a_whole_answer_passes_unchanged_with_its_leading_newlines() -> Result<()> {
     let a = upstream("a").await?;
-    a.set_default("leading_newlines=4");
+    a.set_default("keep_alives=4&keep_alive_ms=1");
     let gateway = gateway(&[&a], "").await?;
     let direct = client()
         .post(format!("{}/v1/chat/completions", a.base_url()))
