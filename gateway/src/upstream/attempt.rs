@@ -119,25 +119,27 @@ async fn first_content(mut answer: Answer) -> Result<Answer, Failure> {
         seen += piece.len();
         let begun = if answer.stream { carries_data(&piece) } else { !piece.trim_ascii().is_empty() };
         answer.first.push_back(piece);
-        if answer.stream && begun {
-            return stream_begun(answer);
+        if begun {
+            return judge_beginning(answer);
         }
-        if begun || seen > MAX_PADDING {
+        if seen > MAX_PADDING {
             return Ok(answer);
         }
     }
 }
 
-/// An error as the first event of a stream is a failure, as if it were a status.
-fn stream_begun(answer: Answer) -> Result<Answer, Failure> {
+/// An error where an answer should begin is a failure, as if it were a status; so is a stream that ends at once.
+fn judge_beginning(answer: Answer) -> Result<Answer, Failure> {
     let Some(last) = answer.first.back() else { return Ok(answer) };
-    match first_data(last) {
-        Some(data) if data.starts_with(b"{\"error\"") => {
-            Err(Failure::new(RetryOn::ServerError, with_message("its stream began with an error", data)))
-        }
-        Some(b"[DONE]") => Err(Failure::new(RetryOn::EmptyResponse, "its stream ended before it began")),
-        _ => Ok(answer),
+    let data = if answer.stream { first_data(last).unwrap_or_default() } else { last.trim_ascii() };
+    if data.starts_with(b"{\"error\"") {
+        let what = "it answered 200 with an error";
+        return Err(Failure::new(RetryOn::ServerError, with_message(what, data)));
     }
+    if answer.stream && data == b"[DONE]" {
+        return Err(Failure::new(RetryOn::EmptyResponse, "its stream ended before it began"));
+    }
+    Ok(answer)
 }
 
 async fn refused(kind: RetryOn, head: http::response::Parts, body: Incoming) -> Failure {

@@ -30,17 +30,28 @@ async fn a_backend_that_is_gone_is_failed_over_streamed_or_not() -> Result<()> {
 #[tokio::test]
 async fn every_failure_before_the_first_byte_goes_to_the_next_backend() -> Result<()> {
     for scenario in [
-        "status=500",
-        "status=503",
-        "status=502",
-        "status=429",
-        "status=401",
-        "status=402",
+        "server-error",
+        "overloaded",
+        "html-502",
+        "html-504",
+        "html-503",
+        "rate-limit",
+        "unauthorized",
+        "no-balance",
         "blank",
-        "html",
-        "close-after-accept",
-        "rst-after-accept",
+        "blank-slow",
+        "empty-body",
+        "html-200",
         "error-first",
+        "error-200",
+        "accept-close",
+        "accept-reset",
+        "close",
+        "reset",
+        "cut-headers",
+        "not-http",
+        "hang",
+        "half-headers",
     ] {
         let (a, b) = (upstream("a").await?, upstream("b").await?);
         a.set_default(scenario);

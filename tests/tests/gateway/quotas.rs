@@ -46,7 +46,11 @@ async fn tokens_are_reserved_before_and_settled_to_what_the_backend_reports() ->
     chat(&gateway, &streamed).await?.text().await?;
     body["max_tokens"] = json!(2990);
     let (status, answer) = chat_json(&gateway, &body).await?;
-    assert_eq!((status, code(&answer)), (429, "rate_limit_exceeded"), "what was used before stays charged: {answer}");
+    assert_eq!(
+        (status, code(&answer)),
+        (429, "rate_limit_exceeded"),
+        "what was used before stays charged: {answer}"
+    );
     Ok(())
 }
 
