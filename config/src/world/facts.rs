@@ -111,7 +111,7 @@ impl World {
     }
 
     /// Whether a route `id` may refer to `backend`.
-    pub(crate) fn permits(&self, id: &ObjectId, backend: &ObjectId) -> bool {
+    pub fn permits(&self, id: &ObjectId, backend: &ObjectId) -> bool {
         permits(&self.grants, id, backend)
     }
 }

@@ -68,9 +68,10 @@ impl Secrets {
         }
     }
 
-    /// Takes what a Secret holds and returns the users of the keys that changed.
+    /// Takes what a Secret holds and returns the users of the keys that changed; every user when it was unread, as what
+    /// they heard of it was a guess.
     pub fn set(&mut self, secret: &SecretId, data: Option<SecretData>) -> BTreeSet<ObjectId> {
-        self.unread.remove(secret);
+        let unread = self.unread.remove(secret);
         let Some(entry) = self.entries.get_mut(secret) else { return BTreeSet::new() };
         let old = std::mem::replace(&mut entry.data, data);
         let changed = |key: &String| match (&old, &entry.data) {
@@ -80,7 +81,7 @@ impl Secrets {
         entry
             .users
             .iter()
-            .filter(|(_, keys)| keys.iter().any(changed))
+            .filter(|(_, keys)| unread || keys.iter().any(changed))
             .map(|(user, _)| user.clone())
             .collect()
     }
