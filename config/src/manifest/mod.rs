@@ -7,6 +7,8 @@
 mod place;
 mod read;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use crate::document::ObjectId;

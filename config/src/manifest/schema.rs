@@ -141,9 +141,6 @@ impl Node {
         fields: &serde_json::Map<String, Value>,
         problems: &mut Vec<String>,
     ) {
-        for name in self.required.iter().filter(|name| !fields.contains_key(*name)) {
-            problems.push(format!("{}: is missing. Set it.", place.field(name)));
-        }
         self.entries.check(place, len(fields.len()), &format!("has {} entries", fields.len()), "", problems);
         for (name, value) in fields {
             let place = place.field(name);
@@ -152,6 +149,10 @@ impl Node {
                 None if self.properties.is_empty() => {}
                 None => problems.push(format!("{place}: there is no such field. {}", self.hint(name))),
             }
+        }
+        // Last: a field that is missing is mostly one that was misspelt.
+        for name in self.required.iter().filter(|name| !fields.contains_key(*name)) {
+            problems.push(format!("{}: is missing. Set it.", place.field(name)));
         }
     }
 

@@ -13,7 +13,6 @@ pub mod cluster;
 pub mod files;
 pub mod keys;
 pub mod last_good;
-pub mod manifest;
 pub mod metrics;
 mod references;
 pub mod standalone;

@@ -5,12 +5,12 @@
 
 use super::files::{self, Changes, Contents};
 use super::keys::{Keys, Secret};
-use super::manifest::{self, Manifest};
 use super::metrics::ConfigMetrics;
 use super::store::{Change, Loaded, Reading};
 use super::worker::Inbox;
 use deepseek_config::compile::Finding;
 use deepseek_config::document::{Kind, ObjectId};
+use deepseek_config::manifest::{self, Manifest};
 use deepseek_config::world::{Resource, World};
 use deepseek_crds::reference_grant::ReferenceGrant;
 use deepseek_crds::v1alpha1::{DeepSeekGateway, DeepSeekGatewaySpec, Drain, GatewayRef};
