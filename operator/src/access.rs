@@ -137,3 +137,44 @@ async fn allowed(
     let answer = reviews.create(&PostParams::default(), &review).await?;
     Ok(answer.status.is_some_and(|status| status.allowed))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use std::collections::BTreeSet;
+
+    type Permission = (String, String, String);
+
+    fn permissions<'a>(rules: impl Iterator<Item = [Vec<&'a str>; 3]>) -> BTreeSet<Permission> {
+        let mut all = BTreeSet::new();
+        for [groups, resources, verbs] in rules {
+            for group in &groups {
+                for resource in &resources {
+                    all.extend(
+                        verbs.iter().map(|v| (group.to_string(), resource.to_string(), v.to_string())),
+                    );
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn the_chart_grants_what_is_needed_and_nothing_more() {
+        let needed = NEEDS.iter().map(|n| [vec![n.group], n.resources.to_vec(), n.verbs.to_vec()]);
+        let needed = permissions(needed);
+
+        let rendered = include_str!("../../charts/tests/default.out.yaml");
+        let objects: Vec<Value> = serde_saphyr::from_multiple(rendered).unwrap();
+        let is_ours = |it: &&Value| {
+            it["kind"] == "ClusterRole" && it["metadata"]["name"] == "deepseek-system-deepseek-operator"
+        };
+        let role = objects.iter().find(is_ours).unwrap();
+        let granted = role["rules"].as_array().unwrap().iter().map(|rule| {
+            ["apiGroups", "resources", "verbs"]
+                .map(|field| rule[field].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect())
+        });
+        assert_eq!(permissions(granted), needed);
+    }
+}

@@ -1,7 +1,7 @@
 //! Operator: reconciles DeepSeek custom resources into gateways and their configuration.
 //!
 //! [`run`] is the composition root; [`reconcile`] is the spine each resource goes through; [`cluster`] is what is known,
-//! fed by [`watch`]. `docs/adr/0003-operator-index-and-queue.md` says why it is not one `Controller` a kind.
+//! fed by [`watch`]. `docs/adr/0007-operator-index-and-queue.md` says why it is not one `Controller` a kind.
 
 mod access;
 mod admin;
