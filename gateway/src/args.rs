@@ -29,7 +29,7 @@ pub enum Mode {
 pub struct Standalone {
     /// Files, or directories of `*.yaml`, `*.yml` and `*.json` (not below them), with DeepSeekRoutes,
     /// DeepSeekBackends, DeepSeekConsumers, Secrets and at most one DeepSeekGateway
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required = true, value_name = "PATH", value_parser = existing)]
     pub paths: Vec<PathBuf>,
     /// Address of the first listener; port 0 takes any free one [default: 127.0.0.1 and the port of the
     /// DeepSeekGateway, 8080 without one]
@@ -79,4 +79,11 @@ pub struct Process {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "write an IP address and a port, such as 127.0.0.1:8080 or [::]:8080".to_owned())
+}
+
+fn existing(text: &str) -> Result<PathBuf, String> {
+    match std::fs::metadata(text) {
+        Ok(_) => Ok(text.into()),
+        Err(error) => Err(format!("{error}; name a file or a directory with manifests")),
+    }
 }

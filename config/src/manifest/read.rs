@@ -16,7 +16,11 @@ use std::sync::Arc;
 /// kinds that are not ours, such as a Deployment, mean nothing here and are passed over.
 pub fn read(text: &str) -> Result<Vec<Result<Manifest, Unreadable>>, String> {
     // A snippet of the source in the message could show the values of Secrets.
-    let options = serde_saphyr::options! { with_snippet: false };
+    let options = serde_saphyr::options! {
+        with_snippet: false,
+        // Thousands of documents are a large installation, not an attack: these are the user's own files.
+        budget: serde_saphyr::budget! { max_documents: 100_000, max_events: 20_000_000, max_nodes: 10_000_000 },
+    };
     let documents: Vec<Value> =
         serde_saphyr::from_multiple_with_options(text, options).map_err(|error| error.to_string())?;
     let mut read = Vec::new();

@@ -1,8 +1,12 @@
 //! The gateway over real sockets, against the fake DeepSeek.
 
+mod admin;
+mod drain;
 mod failover;
 mod protocols;
 mod quotas;
 mod refusals;
+mod reload;
+mod standalone;
 mod support;
 mod wire;

@@ -1,0 +1,137 @@
+//! How the process leaves: not ready, then not listening, then done or cut; always with exit code 0.
+
+use crate::support::{chat, chat_json, client, hello, hello_streamed, route, upstream, world};
+use anyhow::{Context as _, Result, ensure};
+use deepseek_tests::gateway::Gateway;
+use deepseek_tests::kubernetes::eventually;
+use mock_deepseek::Mock;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A gateway that leaves with these figures.
+async fn leaving(upstream: &Mock, delay: &str, timeout: &str) -> Result<Gateway> {
+    let document = format!(
+        "{}---\napiVersion: deepseekroute.io/v1alpha1\nkind: DeepSeekGateway\nmetadata: {{name: default}}\nspec: \
+         {{drain: {{delay: {delay}, timeout: {timeout}}}}}\n",
+        world(&route(&[upstream], ""))
+    );
+    Gateway::standalone(&document).await
+}
+
+async fn closed(gateway: &Gateway) {
+    eventually("the listener is closed", SOON, async || {
+        ensure!(TcpStream::connect(gateway.address()).await.is_err(), "still accepting");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_idle_gateway_leaves_at_once_on_either_signal() -> Result<()> {
+    let a = upstream("a").await?;
+    for signal in ["TERM", "INT"] {
+        let mut gateway = Gateway::standalone(&world(&route(&[&a], ""))).await?;
+        gateway.signal(signal)?;
+        assert_eq!(gateway.exited(SOON).await?.code(), Some(0), "{signal}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn during_the_delay_it_is_not_ready_and_still_serves() -> Result<()> {
+    let a = upstream("a").await?;
+    let mut gateway = leaving(&a, "2s", "10s").await?;
+    gateway.signal("TERM")?;
+    eventually("it is not ready", SOON, async || {
+        let status = client().get(gateway.admin_url("/readyz")).send().await?.status();
+        ensure!(status == 503, "{status}");
+        Ok(())
+    })
+    .await;
+    assert_eq!(chat_json(&gateway, &hello()).await?.0, 200);
+    assert_eq!(client().get(gateway.admin_url("/livez")).send().await?.status(), 200);
+    let report: serde_json::Value = client().get(gateway.admin_url("/status")).send().await?.json().await?;
+    assert_eq!(report["draining"], true);
+    closed(&gateway).await;
+    assert_eq!(gateway.exited(SOON).await?.code(), Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_in_flight_ends_by_itself_and_nothing_new_is_taken() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("chunks=20&chunk_delay_ms=100&thinking=false");
+    let mut gateway = leaving(&a, "0s", "60s").await?;
+    let mut stream = chat(&gateway, &hello_streamed()).await?;
+    let mut received = stream.chunk().await?.context("a frame")?.to_vec();
+    gateway.signal("TERM")?;
+    closed(&gateway).await;
+    while let Some(piece) = stream.chunk().await? {
+        received.extend_from_slice(&piece);
+    }
+    assert!(String::from_utf8(received)?.trim_end().ends_with("[DONE]"));
+    assert_eq!(gateway.exited(SOON).await?.code(), Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_begun_while_closing_asks_the_client_to_close() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("header_delay_ms=1500");
+    let mut gateway = leaving(&a, "0s", "60s").await?;
+    let (body, calling) = (hello(), a.stats().requests);
+    let answer = tokio::join!(chat(&gateway, &body), async {
+        a.wait_for(|stats| stats.requests > calling, SOON).await?;
+        gateway.signal("TERM")
+    });
+    let response = answer.0?;
+    answer.1?;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["connection"], "close");
+    assert!(!response.bytes().await?.is_empty());
+    assert_eq!(gateway.exited(SOON).await?.code(), Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_outlasts_the_timeout_is_cut() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("stall?stall_after=2");
+    let mut gateway = leaving(&a, "0s", "1s").await?;
+    let mut stream = chat(&gateway, &hello_streamed()).await?;
+    stream.chunk().await?.context("a frame")?;
+    let start = Instant::now();
+    gateway.signal("TERM")?;
+    assert_eq!(gateway.exited(SOON).await?.code(), Some(0));
+    assert!(start.elapsed() >= Duration::from_secs(1), "{:?}", start.elapsed());
+    while let Ok(Some(_)) = stream.chunk().await {}
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_signal_cuts_at_once() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("stall?stall_after=2");
+    let mut gateway = leaving(&a, "0s", "10m").await?;
+    let mut stream = chat(&gateway, &hello_streamed()).await?;
+    stream.chunk().await?.context("a frame")?;
+    gateway.signal("TERM")?;
+    closed(&gateway).await;
+    gateway.signal("TERM")?;
+    assert_eq!(gateway.exited(SOON).await?.code(), Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_that_asks_nothing_does_not_hold_up_the_exit() -> Result<()> {
+    let a = upstream("a").await?;
+    let mut gateway = leaving(&a, "0s", "10m").await?;
+    let silent = TcpStream::connect(gateway.address()).await?;
+    assert_eq!(chat_json(&gateway, &hello()).await?.0, 200, "by now the silent one was accepted, too");
+    gateway.signal("TERM")?;
+    assert_eq!(gateway.exited(SOON).await?.code(), Some(0));
+    drop(silent);
+    Ok(())
+}
