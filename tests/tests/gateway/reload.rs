@@ -104,7 +104,7 @@ async fn a_broken_file_changes_nothing_and_is_told_until_it_is_mended() -> Resul
             .replace("weight", "")
             .replace("model: deepseek-flash", "model: deepseek-flash\n  failvoer: {attempts: 1}"),
     )?;
-    gateway.wait_for_log("spec.failvoer: no such field").await?;
+    gateway.wait_for_log("spec.failvoer: there is no such field").await?;
     assert_eq!(chat_json(&gateway, &hello()).await?.0, 200);
 
     rewrite(&gateway, "manifests.yaml", &world(&route(&[&a], "")))?;
