@@ -1,4 +1,5 @@
 //! Tests against a real Kubernetes API; `cargo xtask setup --control-plane` brings what they need.
 
 mod chart;
+mod crds;
 mod harness;
