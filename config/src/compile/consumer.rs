@@ -45,7 +45,8 @@ pub(super) fn compile(cx: &mut Cx<'_>, object: &DeepSeekConsumer) -> (Vec<Object
             cx.refuse(
                 Reason::Conflicted,
                 &path,
-                "an older DeepSeekConsumer of the same gateway has the same key. Issue a key of its own to each consumer.",
+                "an older DeepSeekConsumer of the same gateway has the same key. Issue a key of its own \
+                 to each consumer.",
             );
         }
         if !api_keys.contains(&hash) {

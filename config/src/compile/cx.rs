@@ -131,7 +131,11 @@ impl<'a> Cx<'a> {
         if length > max {
             self.invalid(
                 "metadata.name",
-                format_args!("the name of a {} is at most {max} characters, this one has {length}. Choose a shorter one.", kind.as_str()),
+                format_args!(
+                    "the name of a {} is at most {max} characters, this one has {length}. \
+                     Choose a shorter one.",
+                    kind.as_str()
+                ),
             );
         }
     }

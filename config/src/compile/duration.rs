@@ -23,7 +23,14 @@ impl Cx<'_> {
         let text = value?;
         match text.parse().map(|duration| duration.as_millis()) {
             None => {
-                self.invalid(path, format_args!("{:?} is not a duration. Use whole numbers of h, m, s and ms, such as 500ms, 30s or 1m30s.", text.0));
+                self.invalid(
+                    path,
+                    format_args!(
+                        "{:?} is not a duration. Use whole numbers of h, m, s \
+                         and ms, such as 500ms, 30s or 1m30s.",
+                        text.0
+                    ),
+                );
                 None
             }
             Some(ms) => match u64::try_from(ms) {

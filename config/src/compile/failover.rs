@@ -32,7 +32,8 @@ fn pauses(cx: &mut Cx<'_>, spec: Option<&Backoff>) -> (u64, u64) {
         cx.invalid(
             "spec.failover.backoff.base",
             format_args!(
-                "{} is longer than the longest pause, max: {}{by_default}. Lower base, or raise spec.failover.backoff.max.",
+                "{} is longer than the longest pause, max: {}{by_default}. Lower base, or raise \
+                 spec.failover.backoff.max.",
                 human(base),
                 human(max_ms)
             ),

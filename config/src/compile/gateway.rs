@@ -45,7 +45,11 @@ pub(super) fn compile(cx: &mut Cx<'_>, object: &DeepSeekGateway) -> Body {
         // Refusing it would freeze a gateway that serves well for a mark that takes nothing from anybody.
         cx.remark(
             Reason::Conflicted,
-            format!("The spec is valid, but spec.default has no effect: the older DeepSeekGateway {}/{} is the default. Remove the mark from one of them.", default.namespace, default.name),
+            format!(
+                "The spec is valid, but spec.default has no effect: the older DeepSeekGateway {}/{} \
+                 is the default. Remove the mark from one of them.",
+                default.namespace, default.name
+            ),
         );
     }
     Body::Gateway(gateway)

@@ -19,7 +19,8 @@ pub(super) fn key_problem(key: &str) -> Option<&'static str> {
 /// What is wrong with a label value, if anything.
 pub(super) fn value_problem(value: &str) -> Option<&'static str> {
     (!value.is_empty() && !is_name(value)).then_some(
-        "a value is at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
+        "a value is at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or \
+         digit",
     )
 }
 

@@ -75,7 +75,11 @@ fn one(cx: &mut Cx<'_>, path: &str, spec: &api::Listener) -> Option<Listener> {
             Some(Certificate { chain: chain?, private_key: private_key? })
         }
         (ListenerProtocol::HTTPS, None) => {
-            cx.invalid(path, "protocol HTTPS needs a certificate. Set tls.secretRef, or use protocol HTTP.");
+            cx.invalid(
+                path,
+                "protocol HTTPS needs a certificate. Set tls.secretRef, or use protocol \
+                 HTTP.",
+            );
             return None;
         }
         (ListenerProtocol::HTTP, Some(_)) => {

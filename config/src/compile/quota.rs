@@ -50,7 +50,11 @@ fn one(cx: &mut Cx<'_>, path: &str, spec: &api::Quota) -> Option<Quota> {
             return None;
         }
         _ => {
-            cx.invalid(path, "holds several limits. Set only one of requests, tokens and concurrent, and make an entry for each.");
+            cx.invalid(
+                path,
+                "holds several limits. Set only one of requests, tokens and concurrent, \
+                 and make an entry for each.",
+            );
             return None;
         }
     };
@@ -66,7 +70,11 @@ fn window(cx: &mut Cx<'_>, path: &str, spec: &api::Quota) -> Option<Window> {
     let Some((count, unit)) = parse(&text.0) else {
         cx.invalid(
             format_args!("{path}.window"),
-            format_args!("{:?} is not a window. Use a whole number of s, m, h, d or mo, such as 30s, 1m, 1h, 1d or 1mo.", text.0),
+            format_args!(
+                "{:?} is not a window. Use a whole number of s, m, h, d or mo, such as 30s, \
+                 1m, 1h, 1d or 1mo.",
+                text.0
+            ),
         );
         return None;
     };
@@ -116,7 +124,10 @@ fn time_zone(cx: &mut Cx<'_>, path: &str, spec: &api::Quota, unit: WindowUnit) -
     } else {
         cx.invalid(
             format_args!("{path}.timeZone"),
-            format_args!("{name:?} is not a known time zone. Use an IANA name such as Asia/Shanghai or UTC."),
+            format_args!(
+                "{name:?} is not a known time zone. Use an IANA name such as Asia/Shanghai or \
+                 UTC."
+            ),
         );
         None
     }

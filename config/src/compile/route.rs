@@ -51,9 +51,15 @@ impl Cx<'_> {
             let text = match reference {
                 Some(reference) => {
                     let namespace = reference.namespace.as_deref().unwrap_or(&self.id.namespace);
-                    format!("DeepSeekGateway {namespace}/{} does not exist. Create it, or correct the reference.", reference.name)
+                    format!(
+                        "DeepSeekGateway {namespace}/{} does not exist. Create it, or correct the \
+                             reference.",
+                        reference.name
+                    )
                 }
-                None => "is not set, and no DeepSeekGateway is the default. Name a gateway here, or set spec.default: true on one.".to_owned(),
+                None => "is not set, and no DeepSeekGateway is the default. Name a gateway here, or set \
+                         spec.default: true on one."
+                    .to_owned(),
             };
             self.refuse(Reason::GatewayNotFound, "spec.gatewayRef", text);
             return None;
@@ -62,7 +68,8 @@ impl Cx<'_> {
             return Some(gateway.clone());
         }
         let text = format!(
-            "DeepSeekGateway {}/{} takes nothing from namespace {}. Move this to namespace {}, or set spec.allowedRoutes.from: All on the gateway.",
+            "DeepSeekGateway {}/{} takes nothing from namespace {}. Move this to namespace {}, or set \
+             spec.allowedRoutes.from: All on the gateway.",
             gateway.namespace, gateway.name, self.id.namespace, gateway.namespace
         );
         self.refuse(Reason::NotAllowedByGateway, "spec.gatewayRef", text);
@@ -81,7 +88,13 @@ fn check_names(cx: &mut Cx<'_>, spec: &DeepSeekRouteSpec, gateway: Option<&Objec
     for (i, name) in names(spec).enumerate() {
         let path = if i == 0 { "spec.model".to_owned() } else { format!("spec.aliases[{}]", i - 1) };
         if !is_model(name) {
-            cx.invalid(&path, format_args!("{name:?} is not a model name. Use 1 to {MAX_MODEL} letters, digits and . _ : / @ -, beginning with a letter or digit."));
+            cx.invalid(
+                &path,
+                format_args!(
+                    "{name:?} is not a model name. Use 1 to {MAX_MODEL} letters, \
+                     digits and . _ : / @ -, beginning with a letter or digit."
+                ),
+            );
         }
         if !seen.insert(name) {
             cx.invalid(&path, format_args!("{name:?} stands here twice. Remove one."));
@@ -91,7 +104,8 @@ fn check_names(cx: &mut Cx<'_>, spec: &DeepSeekRouteSpec, gateway: Option<&Objec
             && holder != cx.id
         {
             let text = format!(
-                "{name:?} belongs to the older DeepSeekRoute {}/{} on DeepSeekGateway {}/{}. Choose another name, or remove one of the routes.",
+                "{name:?} belongs to the older DeepSeekRoute {}/{} on DeepSeekGateway {}/{}. Choose \
+                 another name, or remove one of the routes.",
                 holder.namespace, holder.name, gateway.namespace, gateway.name
             );
             cx.refuse(Reason::Conflicted, &path, text);
@@ -126,7 +140,8 @@ fn backends(cx: &mut Cx<'_>, specs: &[api::RouteBackend]) -> Vec<RouteBackend> {
     if !specs.is_empty() && specs.iter().all(|backend| backend.weight == Some(0)) {
         cx.invalid(
             "spec.backends",
-            "every weight is 0, so no backend would ever be tried first. Give at least one a weight above 0.",
+            "every weight is 0, so no backend would ever be tried first. Give at least one a weight \
+             above 0.",
         );
     }
     let mut seen = BTreeSet::new();
@@ -219,7 +234,9 @@ fn referenced(cx: &mut Cx<'_>, path: &str, reference: &NamespacedRef) -> Option<
         None => (
             Reason::BackendNotFound,
             format!(
-                "there is no DeepSeekBackend {namespace}/{name} that a DeepSeekRoute in namespace {} may refer to. Correct the reference, or have a ReferenceGrant made in namespace {namespace}.",
+                "there is no DeepSeekBackend {namespace}/{name} that a DeepSeekRoute in namespace {} \
+                 may refer to. Correct the reference, or have a ReferenceGrant made in namespace \
+                 {namespace}.",
                 cx.id.namespace
             ),
         ),

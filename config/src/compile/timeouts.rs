@@ -23,7 +23,8 @@ pub(super) fn compile(cx: &mut Cx<'_>, spec: Option<&Timeouts>) -> document::Tim
                 cx.invalid(
                     format_args!("spec.timeouts.{name}"),
                     format_args!(
-                        "{} is longer than the whole call may take, request: {}{by_default}. Lower {name}, or raise spec.timeouts.request.",
+                        "{} is longer than the whole call may take, request: {}{by_default}. Lower \
+                         {name}, or raise spec.timeouts.request.",
                         human(ms),
                         human(request_ms)
                     ),

@@ -171,7 +171,8 @@ impl Identity {
                     decoded
                         .map_err(|_| {
                             format!(
-                                "data.{key}: is not base64. Encode it, or write it as it is under stringData."
+                                "data.{key}: is not base64. Encode it, or write it as it is under \
+                                 stringData."
                             )
                         })?
                         .0
@@ -208,6 +209,10 @@ fn resource(kind: Kind, mut document: Map<String, Value>) -> Result<Resource, St
 /// What the schema lets through fits the type, but for the metadata, which has no schema of ours.
 fn typed<T: DeserializeOwned>(document: Value) -> Result<T, String> {
     let place = Place::root("metadata");
-    serde_json::from_value(document)
-        .map_err(|_| format!("{place}: a field has the wrong type. Labels and annotations map text to text."))
+    serde_json::from_value(document).map_err(|_| {
+        format!(
+            "{place}: a field has the wrong type. Labels and annotations map text to \
+             text."
+        )
+    })
 }

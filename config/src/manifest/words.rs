@@ -51,7 +51,8 @@ pub(super) fn pattern(pattern: &str) -> Option<&'static str> {
             "is not a model name. Use letters, digits and . _ : / @ -, beginning with a letter or digit"
         }
         r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" => {
-            "is not a name. Use lower-case letters, digits and -, beginning and ending with a letter or digit"
+            "is not a name. Use lower-case letters, digits and -, beginning and ending with a letter or \
+             digit"
         }
         r"^[A-Za-z][A-Za-z0-9_+/-]*$" => "is not a time zone. Use an IANA name such as Asia/Shanghai or UTC",
         r"^[-._a-zA-Z0-9]+$" => "is not a key of a Secret. Use letters, digits, '-', '_' and '.'",

@@ -2,6 +2,7 @@
 //! understands, and kubectl shows them well.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
+#![expect(clippy::needless_pass_by_value, reason = "specs are written in place")]
 
 use std::{fs, path::Path, time::Duration};
 
@@ -238,7 +239,7 @@ async fn kubectl_explains_fields_with_defaults_and_values() {
     let plane = plane().await.unwrap();
     // The API server publishes new definitions a moment after it takes them.
     let explain = async |field: &str| {
-        eventually("kubectl explains the field", Duration::from_secs(60), async || {
+        eventually("kubectl explains the field", Duration::from_mins(1), async || {
             plane.kubectl(&["explain", field]).await?.ok()
         })
         .await
