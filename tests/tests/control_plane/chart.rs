@@ -10,14 +10,14 @@ use deepseek_tests::{
 };
 use serde_json::json;
 
-const SYSTEM: &str = "deepseek-system";
-const MINUTE: Duration = Duration::from_mins(1);
+pub const SYSTEM: &str = "deepseek-system";
+pub const MINUTE: Duration = Duration::from_mins(1);
 
 fn chart(name: &str) -> String {
     format!("{}/../charts/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-async fn install(plane: &ControlPlane, arguments: &[&str]) -> anyhow::Result<()> {
+pub async fn install(plane: &ControlPlane, arguments: &[&str]) -> anyhow::Result<()> {
     plane.helm(&["install", "deepseek-operator-crds", &chart("deepseek-operator-crds")]).await?.ok()?;
     let established = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
     plane.kubectl(&established).await?.ok()?;
@@ -32,7 +32,7 @@ async fn install(plane: &ControlPlane, arguments: &[&str]) -> anyhow::Result<()>
 }
 
 /// Everything in the namespace that a user could list, but for what each namespace has from the start.
-async fn left_in(plane: &ControlPlane, namespace: &str) -> anyhow::Result<Vec<String>> {
+pub async fn left_in(plane: &ControlPlane, namespace: &str) -> anyhow::Result<Vec<String>> {
     let kinds =
         plane.kubectl(&["api-resources", "--namespaced", "--verbs=list", "-o", "name"]).await?.ok()?;
     let kinds: Vec<&str> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();

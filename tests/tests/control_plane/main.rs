@@ -3,3 +3,4 @@
 mod chart;
 mod crds;
 mod harness;
+mod permissions;
