@@ -61,6 +61,21 @@ pub static HELM: GoModule = GoModule {
     sources: &[include_bytes!("../helm/go.mod"), include_bytes!("../helm/go.sum")],
 };
 
+/// CoreDNS, by which pods find Services.
+pub static COREDNS: GoModule = GoModule {
+    name: "coredns",
+    package: ".",
+    linker_flags: "-s -w",
+    programs: &["coredns"],
+    tier: Tier::Node,
+    minutes: 2,
+    sources: &[
+        include_bytes!("../coredns/main.go"),
+        include_bytes!("../coredns/go.mod"),
+        include_bytes!("../coredns/go.sum"),
+    ],
+};
+
 /// metrics-server, which tells the HPA how much CPU pods use.
 pub static METRICS_SERVER: GoModule = GoModule {
     name: "metrics-server",
@@ -73,7 +88,7 @@ pub static METRICS_SERVER: GoModule = GoModule {
 };
 
 /// Every module, in the order in which they are built.
-pub static MODULES: [&GoModule; 3] = [&KUBERNETES, &HELM, &METRICS_SERVER];
+pub static MODULES: [&GoModule; 4] = [&KUBERNETES, &HELM, &METRICS_SERVER, &COREDNS];
 
 impl GoModule {
     /// The folder of this module's finished build; it exists only when the build is complete.

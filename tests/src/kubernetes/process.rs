@@ -6,12 +6,16 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::janitor::Janitor;
+use super::{janitor::Janitor, wait::try_eventually};
+
+/// How long a program may take to be ready on a machine that is busy with other tests.
+const START_DEADLINE: Duration = Duration::from_mins(1);
 
 /// How much of a log an error message quotes.
 const QUOTED_LINES: usize = 15;
@@ -67,4 +71,24 @@ impl Drop for Process {
         let _ = self.child.wait();
         let _ = self.janitor.forget(self.child.id());
     }
+}
+
+/// Waits until `look` is `Ok`; gives up at once when one of `programs` has ended, and says why it did.
+pub(crate) async fn until_ready<T>(
+    what: &str,
+    programs: &mut [Process],
+    mut look: impl AsyncFnMut() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let looked = try_eventually(what, START_DEADLINE, async || {
+        if programs.iter_mut().any(|program| program.check().is_err()) {
+            return anyhow::Ok(None);
+        }
+        look().await.map(Some)
+    })
+    .await;
+    for program in &mut *programs {
+        program.check()?;
+    }
+    let tails = || programs.iter().map(|program| format!("{} says:\n{}", program.name, program.log_tail()));
+    looked.with_context(|| tails().collect::<Vec<_>>().join("\n"))?.context("a program ended and came back")
 }

@@ -1,6 +1,6 @@
 //! The running programs of a control plane: etcd, kube-apiserver, kube-controller-manager.
 
-use std::{ffi::OsString, path::Path, process::Command, sync::Arc, time::Duration};
+use std::{ffi::OsString, path::Path, process::Command, slice, sync::Arc};
 
 use anyhow::Context as _;
 use kubernetes_assets::program;
@@ -11,12 +11,8 @@ use super::{
     cluster::Cluster,
     components::Layout,
     janitor::Janitor,
-    process::Process,
-    wait::try_eventually,
+    process::{Process, until_ready},
 };
-
-/// How long a program may take to be ready on a machine that is busy with other tests.
-pub(crate) const START_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Where programs run: on this machine itself, or in the namespaces of another process.
 #[derive(Clone, Copy, Debug)]
@@ -108,23 +104,12 @@ impl Programs {
     }
 }
 
-/// Waits for `/readyz`; gives up at once when the API server has ended.
+/// Waits for `/readyz`.
 async fn wait_until_ready(layout: &Layout, api_server: &mut Process) -> anyhow::Result<()> {
     let client = layout.cluster().client().await?;
-    let mut ended = None;
-    let ready = try_eventually("the API server is ready", START_DEADLINE, async || {
-        if let Err(error) = api_server.check() {
-            ended = Some(error);
-            return Ok(());
-        }
-        let request = http::Request::get("/readyz").body(Vec::new())?;
-        client.request_text(request).await?;
-        anyhow::Ok(())
+    until_ready("the API server is ready", slice::from_mut(api_server), async || {
+        client.request_text(http::Request::get("/readyz").body(Vec::new())?).await?;
+        Ok(())
     })
-    .await;
-    match (ended, ready) {
-        (Some(error), _) => Err(error),
-        (None, Err(error)) => Err(error.context(format!("kube-apiserver says:\n{}", api_server.log_tail()))),
-        (None, Ok(())) => Ok(()),
-    }
+    .await
 }

@@ -101,10 +101,12 @@ async fn pods_answer_through_a_service_from_outside_and_from_each_other() {
     .await;
     assert!(both.iter().all(|name| name.starts_with("hello from hello-")), "{both:?}");
 
-    // Pods reach pods, each other and themselves, by the Service's address too.
-    for _ in 0..10 {
-        let answer = get(format!("http://{service}/ask/{service}:80")).await.unwrap();
-        assert!(both.contains(&answer), "{answer}");
+    // Pods reach pods, each other and themselves, by the Service's address and by its name.
+    for host in [service.clone(), format!("hello.{namespace}.svc")] {
+        for _ in 0..10 {
+            let answer = get(format!("http://{service}/ask/{host}:80")).await.unwrap();
+            assert!(both.contains(&answer), "asked {host}: {answer}");
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A server for pods: answers every request with the name of its pod, or asks another server when told to.
 //!
-//! `/` answers `hello from POD`; `/ask/ADDRESS:PORT` answers with what that server answers to `/`.
+//! `/` answers `hello from POD`; `/ask/HOST:PORT` answers with what that server answers to `/`.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -31,7 +31,7 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
 }
 
 fn ask(address: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address.parse().unwrap(), Duration::from_secs(2))?;
+    let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     write!(stream, "GET / HTTP/1.1\r\nhost: {address}\r\n\r\n")?;
     let mut answer = String::new();

@@ -1,6 +1,7 @@
-//! The programs that make a node of a control plane: containerd, kubelet, kube-proxy, scheduler, metrics-server.
+//! The programs that make a node of a control plane: containerd, kubelet, kube-proxy, scheduler, CoreDNS,
+//! metrics-server.
 
-use std::{ffi::OsString, fs, path::Path, sync::Arc};
+use std::{ffi::OsString, fs, path::Path, slice, sync::Arc};
 
 use anyhow::Context as _;
 use kubernetes_assets::program;
@@ -12,12 +13,12 @@ use crate::kubernetes::{
     components::{Flags, Layout},
     image,
     janitor::Janitor,
-    process::Process,
-    programs::{Place, START_DEADLINE},
-    wait::try_eventually,
+    process::{Process, until_ready},
+    programs::Place,
 };
 
 const CONTAINERD_SOCKET: &str = "/run/containerd.sock";
+const DOMAIN: &str = "cluster.local";
 const METRICS_PORT: u16 = 4443;
 
 /// Starts a node's programs.
@@ -104,6 +105,8 @@ state = "/run/containerd"
             "cgroupRoot": format!("/{}", self.slot.cgroup()),
             "failSwapOn": false,
             "containerRuntimeEndpoint": format!("unix://{CONTAINERD_SOCKET}"),
+            "clusterDNS": [self.slot.node_address()],
+            "clusterDomain": DOMAIN,
             "resolvConf": resolv_conf,
             "volumePluginDir": dir.join("volume-plugins"),
             "serializeImagePulls": false,
@@ -132,6 +135,18 @@ state = "/run/containerd"
             // The table of connections is this machine's, not the node's to resize.
             .set("conntrack-max-per-core", "0");
         self.spawn("kube-proxy", &flags)
+    }
+
+    /// Names of Services for pods, and of nothing else: there is no network to ask.
+    pub(super) fn coredns(&self, layout: &Layout) -> anyhow::Result<Process> {
+        let corefile = format!(
+            ".:53 {{\n  bind {address}\n  errors\n  kubernetes {DOMAIN} in-addr.arpa {{\n    kubeconfig {kubeconfig}\n  }}\n}}\n",
+            address = self.slot.node_address(),
+            kubeconfig = layout.kubeconfig("admin").display(),
+        );
+        let file = self.dir().join("Corefile");
+        fs::write(&file, corefile).context("failed to write CoreDNS's configuration")?;
+        self.spawn("coredns", &Flags::default().path("conf", &file))
     }
 
     pub(super) fn metrics_server(&self, layout: &Layout) -> anyhow::Result<Process> {
@@ -185,12 +200,8 @@ state = "/run/containerd"
 
 /// Waits for containerd and gives it the image that every pod starts from.
 pub(super) async fn load_pause(place: Place, containerd: &mut Process, archive: &Path) -> anyhow::Result<()> {
-    try_eventually("containerd takes images", START_DEADLINE, async || {
-        containerd.check()?;
-        import(place, archive).await
-    })
-    .await
-    .with_context(|| format!("containerd says:\n{}", containerd.log_tail()))
+    until_ready("containerd takes images", slice::from_mut(containerd), async || import(place, archive).await)
+        .await
 }
 
 /// Gives containerd the image in an OCI archive.

@@ -4,7 +4,7 @@
 //! this machine ── 198.18.128+N.0/30 ──┐ network, mount and process namespaces
 //!   tests reach the API server,       │   etcd, kube-apiserver, -controller-manager, -scheduler
 //!   pods and Services directly        │   containerd ── pods 198.18.N.0/24
-//!                                     │   kubelet, kube-proxy (nftables), metrics-server
+//!                                     │   kubelet, kube-proxy (nftables), CoreDNS, metrics-server
 //! ```
 //!
 //! There is no way out but to this machine: pods cannot reach the network. Images come from archives.
@@ -34,8 +34,8 @@ use super::{
     components::Layout,
     image,
     janitor::Janitor,
-    process::Process,
-    programs::{Place, Programs, START_DEADLINE},
+    process::{Process, until_ready},
+    programs::{Place, Programs},
     wait::try_eventually,
 };
 
@@ -163,6 +163,7 @@ async fn boot() -> anyhow::Result<Node> {
     loaded?;
     let mut running =
         vec![containerd, agents.scheduler(&programs.layout)?, agents.kubelet(&programs.layout)?];
+    running.push(agents.coredns(&programs.layout)?);
     running.push(agents.metrics_server(&programs.layout)?);
     let cluster = programs.cluster();
     let manifest = agents.metrics_manifest();
@@ -177,25 +178,23 @@ async fn boot() -> anyhow::Result<Node> {
 
 async fn registered(cluster: &Cluster, running: &mut [Process]) -> anyhow::Result<()> {
     let nodes: Api<NodeObject> = Api::all(cluster.client().await?);
-    try_eventually("the node has registered itself", START_DEADLINE, async || {
-        running.iter_mut().try_for_each(Process::check)?;
+    until_ready("the node has registered itself", running, async || {
         nodes.get(NAME).await?;
-        anyhow::Ok(())
+        Ok(())
     })
     .await
 }
 
 async fn ready(cluster: &Cluster, running: &mut [Process]) -> anyhow::Result<()> {
     let nodes: Api<NodeObject> = Api::all(cluster.client().await?);
-    try_eventually("the node takes pods", START_DEADLINE, async || {
-        running.iter_mut().try_for_each(Process::check)?;
+    until_ready("the node takes pods", running, async || {
         let node = nodes.get(NAME).await?;
         let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
         let ready =
             conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
         let taints = node.spec.and_then(|spec| spec.taints).unwrap_or_default();
         anyhow::ensure!(ready && taints.is_empty(), "conditions {conditions:?}, taints {taints:?}");
-        anyhow::Ok(())
+        Ok(())
     })
     .await
 }
