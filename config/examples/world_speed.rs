@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the input is written here")]
 
 use deepseek_config::document::{Kind, ObjectId};
+use deepseek_config::manifest;
 use deepseek_config::world::{Resource, World};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -11,7 +12,21 @@ use std::time::Instant;
 
 const ROUTES: u32 = 5_000;
 
+const MANIFEST: &str = "
+apiVersion: deepseekroute.io/v1alpha1
+kind: DeepSeekRoute
+metadata: {name: chat, namespace: team}
+spec: {model: m, backends: [{name: a, baseUrl: 'https://a.example'}]}
+";
+
 fn main() {
+    let start = Instant::now();
+    manifest::read(MANIFEST).unwrap();
+    per("read the first manifest", start, 1);
+    let start = Instant::now();
+    manifest::read(MANIFEST).unwrap();
+    per("read another one", start, 1);
+
     let mut world = World::default();
     let gateway = json!({"metadata": {"name": "default", "namespace": "infra"}, "spec": {"default": true}});
     world.apply(Resource::Gateway(Arc::new(serde_json::from_value(gateway).unwrap())));

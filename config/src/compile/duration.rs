@@ -51,3 +51,27 @@ pub(crate) fn human(ms: u64) -> String {
         parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
     if parts.is_empty() { "0s".to_owned() } else { parts.concat() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_for_people_reads_back(ms in 0..=MAX_MS) {
+            let text = human(ms);
+            prop_assert_eq!(DurationString(text).parse().map(|d| d.as_millis()), Some(u128::from(ms)));
+        }
+
+        #[test]
+        fn whatever_the_definition_lets_through_is_a_duration(text in "([0-9]{1,5}(h|m|s|ms)){1,4}") {
+            prop_assert!(DurationString(text).parse().is_some());
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in ".{0,16}|[0-9hms.-]{0,40}") {
+            let _ = DurationString(text).parse();
+        }
+    }
+}

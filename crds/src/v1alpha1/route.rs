@@ -67,7 +67,7 @@ pub struct DeepSeekRouteSpec {
     #[schemars(length(max = 16))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quota: Vec<Quota>,
-    /// How long each phase of a call may take.
+    /// How long each phase of a call may take: durations above zero, at most `24h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,
     /// What happens when an attempt fails.

@@ -61,7 +61,7 @@ pub enum QuotaMode {
     Shadow,
 }
 
-/// How long each phase of a call may take. Durations such as `500ms`, `30s`, `10m`; above zero, at most `24h`.
+/// How long each phase of a call may take.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(
     validation = Rule::new("!has(self.request) || !has(self.connect) || duration(self.connect) <= duration(self.request)").message("connect must not be longer than request").field_path(".connect"),
@@ -154,10 +154,10 @@ pub struct CircuitBreaker {
     #[schemars(range(min = 1, max = 10_000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_requests: Option<i32>,
-    /// Length of the window. Default: `10s`.
+    /// Length of the window, at most `24h`. Default: `10s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<DurationString>,
-    /// How long it stays open before a single trial request. Default: `15s`.
+    /// How long it stays open before a single trial request, at most `24h`. Default: `15s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_for: Option<DurationString>,
 }
