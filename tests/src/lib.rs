@@ -4,3 +4,4 @@ pub mod binaries;
 pub mod gateway;
 pub mod kubernetes;
 pub mod manifests;
+pub mod operator;

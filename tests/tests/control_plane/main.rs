@@ -3,4 +3,5 @@
 mod chart;
 mod crds;
 mod harness;
+mod operator;
 mod permissions;

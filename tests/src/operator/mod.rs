@@ -1,0 +1,10 @@
+//! The real operator as a process against a control plane, and what stands in for a node's pods.
+
+mod installation;
+mod pod;
+mod process;
+mod report_server;
+
+pub use installation::Installation;
+pub use pod::{FakePod, GatewayPod};
+pub use process::Operator;
