@@ -11,23 +11,15 @@ pub const SYSTEM: &str = "deepseek-system";
 
 /// A control plane with the charts installed. No node runs the chart's own pods, so tests start the operator.
 pub struct Installation {
-    plane: Plane,
+    plane: ControlPlane,
     kubeconfig: PathBuf,
-}
-
-enum Plane {
-    Shared(&'static ControlPlane),
-    Own(ControlPlane),
 }
 
 impl Deref for Installation {
     type Target = ControlPlane;
 
     fn deref(&self) -> &ControlPlane {
-        match &self.plane {
-            Plane::Shared(plane) => plane,
-            Plane::Own(plane) => plane,
-        }
+        &self.plane
     }
 }
 
@@ -36,20 +28,14 @@ impl Installation {
     /// watches no other.
     pub async fn shared() -> anyhow::Result<&'static Self> {
         static SHARED: OnceCell<Installation> = OnceCell::const_new();
-        SHARED
-            .get_or_try_init(|| async { Self::on(Plane::Shared(ControlPlane::shared().await?)).await })
-            .await
+        SHARED.get_or_try_init(Self::start).await
     }
 
     /// One for the caller alone.
     pub async fn start() -> anyhow::Result<Self> {
-        Self::on(Plane::Own(ControlPlane::start().await?)).await
-    }
-
-    async fn on(plane: Plane) -> anyhow::Result<Self> {
         // Whoever comes first installs it for the HTTP clients of the whole test.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut installation = Self { plane, kubeconfig: PathBuf::new() };
+        let mut installation = Self { plane: ControlPlane::start().await?, kubeconfig: PathBuf::new() };
         let chart = |name: &str| format!("{}/../charts/{name}", env!("CARGO_MANIFEST_DIR"));
         let crds = chart("deepseek-operator-crds");
         installation.helm(&["install", "deepseek-operator-crds", &crds]).await?.ok()?;
