@@ -163,6 +163,7 @@ impl Plan {
             format!("admin port {}: cannot listen; choose another with --admin ADDRESS:PORT", self.admin)
         })?;
         let admin_url = format!("http://{}", admin.local_addr()?);
+        tracing::info!(url = admin_url, "admin port open");
         tokio::spawn(admin::serve(
             admin,
             Admin {

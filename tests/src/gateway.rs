@@ -1,4 +1,4 @@
-//! The real gateway as a process, in standalone mode on loopback.
+//! The real gateway as a process: standalone on loopback, or as the one process of a pod.
 
 use crate::binaries::bin;
 use anyhow::{Context as _, Result, bail};
@@ -42,22 +42,27 @@ impl Gateway {
     pub async fn standalone_with(manifests: &str, arguments: &[&str]) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         std::fs::write(directory.path().join("manifests.yaml"), manifests)?;
-        let mut child = Command::new(bin("deepseek-gateway"))
-            .arg("standalone")
-            .arg(directory.path())
-            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let output = Output { text: Arc::default(), lines: Arc::new(watch::Sender::new(0)) };
-        output.follow(child.stdout.take().context("standard output is piped")?);
-        output.follow(child.stderr.take().context("standard error is piped")?);
+        let mut command = Command::new(bin("deepseek-gateway"));
+        command.arg("standalone").arg(directory.path());
+        command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]).args(arguments);
+        let (child, output) = start(command)?;
         let address = output.url_after("listening on ").await?;
         let admin = output.url_after("admin on ").await?;
         Ok(Self { child, manifests: directory, address, admin, output })
+    }
+
+    /// Serves what ConfigMaps hold, reached through `kubeconfig`; returns when its admin port is open, which is before
+    /// anything is loaded. `port` is that of its first listener.
+    pub async fn cluster(kubeconfig: &Path, arguments: &[&str], port: u16) -> Result<Self> {
+        let mut command = Command::new(bin("deepseek-gateway"));
+        command.env("KUBECONFIG", kubeconfig).arg("cluster").args(["--admin", "127.0.0.1:0"]).args(arguments);
+        let (child, output) = start(command)?;
+        let line = output.wait_for("\"admin port open\"").await?;
+        let logged: serde_json::Value = serde_json::from_str(&line)?;
+        let url = logged["url"].as_str().and_then(|url| url.strip_prefix("http://"));
+        let admin = url.context("the log names the admin port")?.parse()?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        Ok(Self { child, manifests: tempfile::tempdir()?, address, admin, output })
     }
 
     /// Where clients connect.
@@ -108,6 +113,15 @@ impl Gateway {
         let waited = tokio::time::timeout(within, self.child.wait()).await;
         Ok(waited.with_context(|| format!("still running after {within:?}: {}", self.logs()))??)
     }
+}
+
+fn start(mut command: Command) -> Result<(Child, Output)> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn()?;
+    let output = Output { text: Arc::default(), lines: Arc::new(watch::Sender::new(0)) };
+    output.follow(child.stdout.take().context("standard output is piped")?);
+    output.follow(child.stderr.take().context("standard error is piped")?);
+    Ok((child, output))
 }
 
 impl Output {

@@ -2,6 +2,7 @@
 
 mod chart;
 mod crds;
+mod gateway_cluster;
 mod harness;
 mod operator;
 mod permissions;
