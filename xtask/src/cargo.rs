@@ -4,13 +4,13 @@
 //! selects, and another selection would compile the same dependencies once more with other features.
 
 use std::{
-    ffi::OsString,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use anyhow::Context as _;
+pub(crate) use kubernetes_assets::cargo;
 use serde::Deserialize;
 
 /// A program that Cargo built.
@@ -31,14 +31,6 @@ pub(crate) fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }
 
-/// Cargo, as it was called to run us, in the workspace.
-pub(crate) fn cargo(subcommand: &str) -> Command {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(cargo);
-    command.arg(subcommand).current_dir(workspace()).stdin(Stdio::null());
-    command
-}
-
 /// Runs `cargo build --workspace` with `arguments`; Cargo's own output goes where ours goes.
 pub(crate) fn build(arguments: &[&str]) -> anyhow::Result<Vec<Executable>> {
     let mut command = cargo("build");
@@ -54,6 +46,12 @@ pub(crate) fn build(arguments: &[&str]) -> anyhow::Result<Vec<Executable>> {
     let status = child.wait()?;
     anyhow::ensure!(status.success(), "`cargo build --workspace {}` failed", arguments.join(" "));
     Ok(built)
+}
+
+/// The program `name` among what was built.
+pub(crate) fn program(built: &[Executable], name: &str) -> anyhow::Result<PathBuf> {
+    let found = built.iter().find(|it| it.kind == "bin" && !it.is_test && it.target == name);
+    found.map(|it| it.path.clone()).with_context(|| format!("cargo built no program named {name}"))
 }
 
 /// What Cargo says of one step, as far as it is looked at.
@@ -106,7 +104,8 @@ mod tests {
 
         assert!(built[0].is_test && !built[1].is_test);
         assert_eq!(built[0].package, "gateway");
-        assert_eq!(built[1].path, PathBuf::from("/x"));
+        assert_eq!(program(&built, "deepseek-gateway").unwrap(), PathBuf::from("/x"));
+        assert!(program(&built[..1], "deepseek-gateway").is_err());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use clap::Subcommand;
 use kubernetes_assets::{Tier, cache_dir, program};
 use serde::Deserialize;
 
-use crate::{setup, tools::Progress};
+use crate::{cargo, setup, tools::Progress};
 
 const END_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -143,15 +143,6 @@ fn state_file() -> PathBuf {
 
 /// Builds the test harness's own program, and returns a command that runs it.
 fn harness() -> anyhow::Result<Command> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["build", "--quiet", "--package", "deepseek-tests", "--bin", "test-cluster"];
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let status = Command::new(cargo)
-        .args(arguments)
-        .current_dir(&workspace)
-        .status()
-        .context("failed to start cargo")?;
-    anyhow::ensure!(status.success(), "failed to build the test harness");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
-    Ok(Command::new(target.join("debug/test-cluster")))
+    let built = cargo::build(&["--bin", "test-cluster"]).context("failed to build the test harness")?;
+    Ok(Command::new(cargo::program(&built, "test-cluster")?))
 }

@@ -2,7 +2,11 @@
 
 mod cargo;
 mod cluster;
+mod demo;
+mod http;
+mod service;
 mod setup;
+mod signals;
 mod test;
 mod tools;
 
@@ -20,6 +24,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Demo),
     Setup(setup::Setup),
     Test(test::Test),
     #[command(subcommand)]
@@ -29,6 +34,7 @@ enum Command {
 fn main() -> ExitCode {
     let succeeded = |()| ExitCode::SUCCESS;
     let done = match Arguments::parse().command {
+        Command::Demo(demo) => demo.run().map(succeeded),
         Command::Setup(setup) => setup.run().map(succeeded),
         Command::Test(test) => test.run(),
         Command::Cluster(cluster) => cluster.run().map(succeeded),

@@ -191,11 +191,7 @@ fn check(command: &mut Command) -> anyhow::Result<Outcome> {
 
 /// Builds what the images of the node tests hold, as those tests do themselves: here one sees it happen.
 fn build_for_images() -> anyhow::Result<()> {
-    let mut command = cargo::cargo("build");
-    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    command.args(["--bins", "--profile", "dev", "--target", &target]);
-    command.args(["-p", "deepseek-operator", "-p", "deepseek-gateway", "-p", "mock-deepseek"]);
-    let status = command.env("RUSTFLAGS", "-C target-feature=+crt-static").status()?;
+    let status = kubernetes_assets::static_build("dev").0.status()?;
     anyhow::ensure!(status.success(), "failed to build the static programs for the images");
     Ok(())
 }

@@ -6,6 +6,7 @@
 //!
 //! Who brings a Kubernetes of his own, by [`ASSETS_VARIABLE`] or [`KUBECONFIG_VARIABLE`], gets nothing built.
 
+mod cargo;
 mod clients;
 mod debian;
 mod go;
@@ -15,6 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use cargo::{cargo, static_build};
 pub use clients::{CLIENT_REQUIREMENTS, client_environment, client_python};
 pub use debian::{DebianProgram, PROGRAMS as DEBIAN_PROGRAMS};
 pub use go::{COREDNS, GoModule, HELM, KUBERNETES, METRICS_SERVER, MINIMUM_GO, MODULES as GO_MODULES};

@@ -109,29 +109,11 @@ async fn of_binaries(
 }
 
 /// Builds the programs that images hold, linked statically, and returns the folder they are in.
-///
-/// `profile` is one of Cargo's: `dev`, `release`, `bench-fast`. The programs are always built together: separate
-/// builds would choose other features of the same dependencies, and compile them twice.
 pub async fn static_binaries(profile: &str) -> anyhow::Result<PathBuf> {
-    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(workspace()).args([
-        "build",
-        "--quiet",
-        "--bins",
-        "--profile",
-        profile,
-        "--target",
-        &target,
-    ]);
-    cargo.args(["-p", "deepseek-operator", "-p", "deepseek-gateway", "-p", "mock-deepseek"]);
-    // With `--target`, these flags are for the binaries alone and not for build scripts and macros.
-    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    run(&mut cargo).await.context("failed to build the static programs")?;
-    let target_dir =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-    let profile_dir = if profile == "dev" { "debug" } else { profile };
-    Ok(target_dir.join(target).join(profile_dir))
+    let (mut cargo, folder) = kubernetes_assets::static_build(profile);
+    cargo.arg("--quiet");
+    run(&mut cargo.into()).await.context("failed to build the static programs")?;
+    Ok(folder)
 }
 
 fn workspace() -> &'static Path {
