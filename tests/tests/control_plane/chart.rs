@@ -2,7 +2,12 @@
 //!
 //! Each test has a control plane of its own: definitions are the cluster's, and other tests need them to stay.
 
-use std::time::Duration;
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use deepseek_tests::{
     kubernetes::{ControlPlane, eventually},
@@ -118,33 +123,55 @@ async fn with_watch_namespaces_the_operator_may_nothing_elsewhere() {
     }
 }
 
+/// A control plane with our definitions alone.
+async fn with_definitions() -> ControlPlane {
+    let plane = ControlPlane::start().await.unwrap();
+    let definitions = chart("deepseek-operator-crds");
+    plane.helm(&["install", "deepseek-operator-crds", &definitions]).await.unwrap().ok().unwrap();
+    plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all"]).await.unwrap().ok().unwrap();
+    plane
+}
+
+/// Applies the manifests in `path`, none of whose fields may be unknown, and none deprecated.
+async fn apply_strictly(plane: &ControlPlane, path: &Path) {
+    let manifests = documents(&std::fs::read_to_string(path).unwrap()).unwrap();
+    // Kinds that others bring, and that are not on this cluster.
+    let foreign = ["ReferenceGrant", "ServiceMonitor"];
+    let ours = manifests.into_iter().filter(|it| !foreign.contains(&it["kind"].as_str().unwrap_or_default()));
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": ours.collect::<Vec<_>>()});
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), list.to_string()).unwrap();
+    let file = file.path().to_str().unwrap();
+    let applied = plane.kubectl(&["apply", "--validate=strict", "-f", file]).await.unwrap();
+    assert!(applied.success && applied.stderr.is_empty(), "{}: {}", path.display(), applied.stderr);
+}
+
+fn yaml_files(folder: &str, ending: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let found: Vec<_> = paths.filter(|path| path.to_str().is_some_and(|it| it.ends_with(ending))).collect();
+    assert!(!found.is_empty());
+    found
+}
+
 #[tokio::test]
 async fn the_api_server_takes_every_example_to_the_letter() {
-    let plane = ControlPlane::start().await.unwrap();
-    plane
-        .helm(&["install", "deepseek-operator-crds", &chart("deepseek-operator-crds")])
-        .await
-        .unwrap()
-        .ok()
-        .unwrap();
-    plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all"]).await.unwrap().ok().unwrap();
-    let examples = format!("{}/../examples", env!("CARGO_MANIFEST_DIR"));
-    for folder in [examples.clone(), format!("{examples}/quickstart")] {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                continue;
-            }
-            // Gateway API brings this kind, and it is not on this cluster.
-            let manifests = documents(&std::fs::read_to_string(&path).unwrap()).unwrap();
-            let ours = manifests.into_iter().filter(|document| document["kind"] != "ReferenceGrant");
-            let list = json!({"apiVersion": "v1", "kind": "List", "items": ours.collect::<Vec<_>>()});
-            let file = tempfile::NamedTempFile::new().unwrap();
-            std::fs::write(file.path(), list.to_string()).unwrap();
-            let file = file.path().to_str().unwrap();
-            let applied = plane.kubectl(&["apply", "--validate=strict", "-f", file]).await.unwrap();
-            assert!(applied.success && applied.stderr.is_empty(), "{}: {}", path.display(), applied.stderr);
+    let plane = with_definitions().await;
+    for folder in ["examples", "examples/quickstart"] {
+        for path in yaml_files(folder, ".yaml") {
+            apply_strictly(&plane, &path).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn the_api_server_takes_whatever_the_values_make_of_the_chart() {
+    let plane = with_definitions().await;
+    for namespace in [SYSTEM, "team-a", "team-b"] {
+        plane.kubectl(&["create", "namespace", namespace]).await.unwrap().ok().unwrap();
+    }
+    for path in yaml_files("charts/tests", ".out.yaml") {
+        apply_strictly(&plane, &path).await;
     }
 }
 
