@@ -11,7 +11,6 @@ use axum::routing::get;
 use axum::{Json, Router};
 use prometheus_client::registry::Registry;
 use serde::Deserialize;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -53,7 +52,7 @@ struct Poll {
 }
 
 /// Serves `admin` on `listener` until the process ends.
-pub fn serve(listener: TcpListener, admin: Admin) -> impl Future<Output = std::io::Result<()>> + Send {
+pub async fn serve(listener: TcpListener, admin: Admin) {
     let router = Router::new()
         .route("/", get(async || INDEX))
         .route("/livez", get(livez))
@@ -62,7 +61,9 @@ pub fn serve(listener: TcpListener, admin: Admin) -> impl Future<Output = std::i
         .route("/metrics", get(metrics))
         .route("/status", get(status))
         .with_state(Arc::new(admin));
-    axum::serve(listener, router).into_future()
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "the admin port has failed");
+    }
 }
 
 async fn livez(State(admin): State<Arc<Admin>>) -> Response {

@@ -18,7 +18,7 @@ use crate::snapshot::{self, BuildInput, Shared, Snapshot};
 use crate::telemetry::{self, Format, LevelHandle};
 use crate::watchdog::Watchdog;
 use crate::{metrics, signals};
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use arc_swap::ArcSwap;
 use deepseek_config::keys::KeyId;
 use deepseek_config::report::ADMIN_PORT;
@@ -34,6 +34,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -149,12 +150,8 @@ impl Plan {
             Source::Standalone(_) => Ok(None),
         }
         .context("--last-good: the directory cannot be used; mount a writable volume there")?;
-        let worker = Worker {
-            join: join(Arc::clone(&context), level),
-            reporter: Arc::clone(&reporter),
-            metrics: config_metrics.clone(),
-            last_good: last_good.clone(),
-        };
+        let join = join(Arc::clone(&context), level);
+        let worker = Worker::new(join, Arc::clone(&reporter), config_metrics.clone(), last_good.clone());
         let (inbox, joined) = worker.start().context("no thread for the configuration")?;
 
         let listeners = Listeners::new(Arc::clone(&context), self.bind, joined.clone());
@@ -164,7 +161,8 @@ impl Plan {
         })?;
         let admin_url = format!("http://{}", admin.local_addr()?);
         tracing::info!(url = admin_url, "admin port open");
-        tokio::spawn(admin::serve(
+        let mut parts = JoinSet::new();
+        parts.spawn(admin::serve(
             admin,
             Admin {
                 reporter: Arc::clone(&reporter),
@@ -175,8 +173,8 @@ impl Plan {
                 listening: listening.clone(),
             },
         ));
-        tokio::spawn(follow_health(reporter.revision().clone()));
-        tokio::spawn(listeners.run());
+        parts.spawn(follow_health(reporter.revision().clone()));
+        parts.spawn(listeners.run());
         match self.source {
             Source::Standalone(args) => {
                 standalone::start(args.paths, inbox, config_metrics)?;
@@ -185,11 +183,18 @@ impl Plan {
                     () = signals.first() => return Ok(()),
                 }
             }
-            Source::Cluster(args) => follow_cluster(args, last_good, inbox, config_metrics).await?,
+            Source::Cluster(args) => {
+                let watches = watches(args, last_good, inbox, config_metrics).await?;
+                parts.spawn(watches.run());
+            }
         }
-        signals.first().await;
+        let result = tokio::select! {
+            () = signals.first() => Ok(()),
+            // A part ends only by a defect. Better a new process, which starts from disk, than one without it.
+            Some(_) = parts.join_next() => Err(anyhow!("a part of the process has ended, see the log above")),
+        };
         leave(&context, &reporter, signals).await;
-        Ok(())
+        result
     }
 }
 
@@ -212,13 +217,13 @@ fn join(context: Arc<Context>, level: LevelHandle) -> Join {
     })
 }
 
-/// Loads the copy on disk, then follows the API server.
-async fn follow_cluster(
+/// Loads the copy on disk; what comes back follows the API server.
+async fn watches(
     args: Cluster,
     last_good: Option<LastGood>,
     inbox: Inbox,
     metrics: ConfigMetrics,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<cluster::Cluster> {
     match last_good.as_ref().map(LastGood::load) {
         Some(Ok(Some((objects, keys)))) => {
             tracing::info!(objects = objects.len(), "last good configuration loaded from disk");
@@ -232,9 +237,7 @@ async fn follow_cluster(
     )?;
     config.connect_timeout = Some(API_CONNECT);
     let client = kube::Client::try_from(config).context("no client for the API server")?;
-    let watches = cluster::Cluster::new(&client, &args.namespace, &args.gateway, inbox, metrics);
-    tokio::spawn(watches.run());
-    Ok(())
+    Ok(cluster::Cluster::new(&client, &args.namespace, &args.gateway, inbox, metrics))
 }
 
 /// Prints what listens, once all of it does; later changes are printed as they come.

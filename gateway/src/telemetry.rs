@@ -5,6 +5,7 @@
 
 use clap::ValueEnum;
 use deepseek_crds::v1alpha1::LogLevel;
+use std::any::Any;
 use std::io::{IsTerminal as _, stderr, stdout};
 use std::panic::PanicHookInfo;
 use tracing::level_filters::LevelFilter;
@@ -103,21 +104,32 @@ fn from_config(level: LogLevel) -> LevelFilter {
 }
 
 fn log_panic(info: &PanicHookInfo<'_>) {
-    let message = info.payload().downcast_ref::<&'static str>().copied();
+    let message = panic_message(info.payload());
     let location = info.location().map(ToString::to_string).unwrap_or_default();
     let thread = std::thread::current();
     tracing::error!(
-        message = message.unwrap_or("panic (message withheld: it may quote a request)"),
         location,
         thread = thread.name().unwrap_or_default(),
-        panic = true,
+        reason = message,
+        "panic: this is a defect, please report it"
     );
+}
+
+fn panic_message(payload: &(dyn Any + Send)) -> &'static str {
+    payload.downcast_ref::<&'static str>().copied().unwrap_or("withheld, as it may quote a request")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use tracing::Level as Event;
+
+    #[test]
+    fn a_panic_message_made_of_data_is_withheld() {
+        assert_eq!(panic_message(&"index out of bounds"), "index out of bounds");
+        let quoting = format!("byte index 1 is not a char boundary in {:?}", "a prompt");
+        assert!(!panic_message(&quoting).contains("prompt"));
+    }
 
     #[test]
     fn libraries_stay_at_warn_whatever_the_level() {

@@ -221,6 +221,9 @@ fn read_config_map(config_map: &ConfigMap) -> Option<(ObjectId, Reading)> {
     let reading = entry(labels::CONFIG_KEY)
         .and_then(|json| entry(labels::DIGEST_KEY).map(|digest| (json, digest)))
         .and_then(|(json, digest)| read(json, digest));
+    if let (Ok(id), Err(reason)) = (&owner, &reading) {
+        tracing::warn!(%id, reason, "ConfigMap refused, what was loaded before stays");
+    }
     match (owner, reading) {
         (Ok(owner), Ok(loaded)) if loaded.document.id != owner => {
             let reason = format!("the ConfigMap's labels say {owner}, its content {}", loaded.document.id);

@@ -17,6 +17,7 @@ use deepseek_crds::v1alpha1::{DeepSeekGateway, DeepSeekGatewaySpec, Drain, Gatew
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -238,7 +239,8 @@ pub fn start(paths: Vec<PathBuf>, inbox: Inbox, metrics: ConfigMetrics) -> anyho
     load();
     std::thread::Builder::new().name("files".to_owned()).spawn(move || {
         while changes.wait() {
-            load();
+            // A defect must not end the thread: the next change of the files may be free of it.
+            let _ = catch_unwind(AssertUnwindSafe(&mut load));
         }
     })?;
     Ok(())

@@ -115,6 +115,15 @@ impl Store {
         }
     }
 
+    /// Notes that a build came to nothing: what it should have brought is refused, for `reason`.
+    pub fn not_built(&mut self, reason: &str) {
+        for object in self.objects.values_mut() {
+            if object.wanted != object.in_use {
+                object.unjoinable = Some(reason.to_owned());
+            }
+        }
+    }
+
     /// What is in use, for the last good copy on disk.
     pub fn in_use(&self) -> impl Iterator<Item = &Loaded> {
         self.objects.values().filter_map(|object| object.in_use.as_ref())
@@ -144,6 +153,9 @@ impl Store {
 
     fn refusal(&self, object: &Object) -> Option<String> {
         let vanished = || {
+            if self.retained.is_empty() {
+                return None;
+            }
             let wanted = object.wanted.as_ref()?;
             let gone = references::keys(&wanted.document).find(|key| self.retained.contains(*key))?;
             Some(format!("key {gone} is no longer in the gateway's Secret; its last value stays in use"))

@@ -91,3 +91,13 @@ fn a_key_that_vanishes_while_in_use_stays_and_is_reported() {
     store.apply(Change::Delete(id("a")));
     assert!(store.keys().is_empty(), "nobody refers to it any more");
 }
+
+#[test]
+fn a_build_that_came_to_nothing_leaves_everything_as_it_was() {
+    let mut store = store_with(&["a", "b"]);
+    store.apply(Change::Put(id("a"), Ok(backend("a", 2))));
+    store.not_built("internal error");
+    assert_eq!(object(&store, "a").generation, Some(1));
+    assert_eq!(object(&store, "a").refused.as_deref(), Some("internal error"));
+    assert_eq!(object(&store, "b").refused, None);
+}

@@ -8,12 +8,14 @@ use super::metrics::ConfigMetrics;
 use super::store::{Change, Store};
 use crate::report::Reporter;
 use deepseek_config::document::ObjectId;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-const LONGEST_REST: Duration = Duration::from_millis(250);
+const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// How far apart two copies on disk are at least: each holds everything.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -34,17 +36,25 @@ impl Inbox {
 
 /// What the thread works with.
 pub struct Worker {
-    /// Makes the snapshot.
-    pub join: Join,
-    /// Where the loaded objects are reported.
-    pub reporter: Arc<Reporter>,
-    /// Where they are counted.
-    pub metrics: ConfigMetrics,
-    /// Where they are saved.
-    pub last_good: Option<LastGood>,
+    join: Join,
+    reporter: Arc<Reporter>,
+    metrics: ConfigMetrics,
+    last_good: Option<LastGood>,
+    /// What the last join refused, so that it is logged once.
+    refused: BTreeMap<ObjectId, String>,
 }
 
 impl Worker {
+    /// Serves by what `join` makes, tells `reporter` and `metrics` of it, and keeps copies in `last_good`.
+    pub fn new(
+        join: Join,
+        reporter: Arc<Reporter>,
+        metrics: ConfigMetrics,
+        last_good: Option<LastGood>,
+    ) -> Self {
+        Self { join, reporter, metrics, last_good, refused: BTreeMap::new() }
+    }
+
     /// Starts the thread. The second value counts the joins; 0 means that nothing was loaded yet.
     pub fn start(self) -> std::io::Result<(Inbox, watch::Receiver<u64>)> {
         let (sender, changes) = channel();
@@ -53,6 +63,7 @@ impl Worker {
         Ok((Inbox(sender), joined))
     }
 
+    /// Never ends while a source is there: a defect in the join must not freeze the configuration for ever.
     fn run(mut self, inbox: &Receiver<Change>, joins: &watch::Sender<u64>) {
         let mut store = Store::default();
         let mut saved = Instant::now();
@@ -92,11 +103,21 @@ impl Worker {
 
     fn publish(&mut self, store: &mut Store) {
         let began = Instant::now();
-        let refused = (self.join)(store);
-        for (id, reason) in &refused {
-            tracing::warn!(%id, reason, "document refused, what was loaded before stays");
+        match catch_unwind(AssertUnwindSafe(|| (self.join)(store))) {
+            Ok(refused) => {
+                let refused: BTreeMap<_, _> = refused.into_iter().collect();
+                for (id, reason) in refused.iter().filter(|(id, reason)| self.refused.get(id) != Some(reason))
+                {
+                    tracing::warn!(%id, reason, "document refused, what was loaded before stays");
+                }
+                store.built(refused.clone());
+                self.refused = refused;
+            }
+            // The panic itself is in the log already.
+            Err(_) => {
+                store.not_built("internal error while loading, see the gateway's log; please report it");
+            }
         }
-        store.built(refused);
         self.reporter.set_objects(store.report());
         self.metrics.joined(store, self.reporter.revision().get(), began.elapsed());
         tracing::debug!(objects = store.documents().len(), took = ?began.elapsed(), "configuration joined");
@@ -119,7 +140,6 @@ mod tests {
     use crate::observe::Observed;
     use crate::report::Revision;
     use parking_lot::Mutex;
-    use std::collections::BTreeMap;
 
     type Joined = Arc<Mutex<Vec<usize>>>;
 
@@ -132,11 +152,11 @@ mod tests {
             let seen = Arc::clone(&seen);
             Box::new(move |store: &Store| {
                 seen.lock().push(store.documents().len());
+                assert!(!store.documents().contains_key(&id("defect")), "a defect in the join");
                 Vec::new()
             })
         };
-        let metrics = ConfigMetrics::default();
-        let worker = Worker { join, reporter: Arc::clone(&reporter), metrics, last_good };
+        let worker = Worker::new(join, Arc::clone(&reporter), ConfigMetrics::default(), last_good);
         let (inbox, joined) = worker.start().unwrap();
         (inbox, joined, seen, reporter)
     }
@@ -153,6 +173,18 @@ mod tests {
         }
         assert!(seen.lock().len() < 100, "{} joins", seen.lock().len());
         joined.wait_for(|_| reporter.report().objects.len() == 2_000).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_the_join_is_reported_and_the_next_change_is_taken() {
+        let (inbox, mut joined, _, reporter) = start(None);
+        inbox.send(Change::Put(id("defect"), Ok(backend("defect", 1))));
+        joined.wait_for(|count| *count == 1).await.unwrap();
+        let refused = reporter.report().objects[0].refused.clone().unwrap();
+        assert!(refused.contains("internal error"), "{refused}");
+        inbox.send(Change::Delete(id("defect")));
+        inbox.send(Change::Put(id("a"), Ok(backend("a", 1))));
+        joined.wait_for(|_| reporter.report().objects.iter().all(|o| o.refused.is_none())).await.unwrap();
     }
 
     #[tokio::test]

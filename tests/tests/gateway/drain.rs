@@ -1,6 +1,6 @@
 //! How the process leaves: not ready, then not listening, then done or cut; always with exit code 0.
 
-use crate::support::{chat, chat_json, client, hello, hello_streamed, route, upstream, world};
+use crate::support::{KEY, chat, chat_json, client, hello, hello_streamed, route, upstream, world};
 use anyhow::{Context as _, Result, ensure};
 use deepseek_tests::gateway::Gateway;
 use deepseek_tests::kubernetes::eventually;
@@ -68,6 +68,28 @@ async fn a_stream_in_flight_ends_by_itself_and_nothing_new_is_taken() -> Result<
     let mut received = stream.chunk().await?.context("a frame")?.to_vec();
     gateway.signal("TERM")?;
     closed(&gateway).await;
+    while let Some(piece) = stream.chunk().await? {
+        received.extend_from_slice(&piece);
+    }
+    assert!(String::from_utf8(received)?.trim_end().ends_with("[DONE]"));
+    assert_eq!(gateway.exited(SOON).await?.code(), Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_http2_connection_is_told_to_go_away_and_its_stream_ends_by_itself() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("chunks=20&chunk_delay_ms=100&thinking=false");
+    let mut gateway = leaving(&a, "0s", "60s").await?;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build()?;
+    let url = gateway.url("/v1/chat/completions");
+    let mut stream = client.post(&url).bearer_auth(KEY).json(&hello_streamed()).send().await?;
+    let mut received = stream.chunk().await?.context("a frame")?.to_vec();
+    gateway.signal("TERM")?;
+    closed(&gateway).await;
+    let refused = client.post(&url).bearer_auth(KEY).json(&hello()).send().await;
+    assert!(refused.is_err(), "a new stream on the old connection: {refused:?}");
     while let Some(piece) = stream.chunk().await? {
         received.extend_from_slice(&piece);
     }
