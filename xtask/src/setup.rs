@@ -6,6 +6,7 @@
 mod debian;
 mod go;
 mod python;
+mod toolchain;
 
 use std::fs::{self, File, TryLockError};
 

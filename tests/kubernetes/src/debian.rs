@@ -20,9 +20,12 @@ const fn needs(file: &'static str, package: &'static str, tier: Tier) -> DebianP
 }
 
 /// Everything the tests take from Debian.
-pub static PROGRAMS: [DebianProgram; 18] = [
+pub static PROGRAMS: [DebianProgram; 21] = [
     needs("cc", "gcc", Tier::Unit),
     needs("strip", "binutils", Tier::Unit),
+    needs("/etc/ssl/certs/ca-certificates.crt", "ca-certificates", Tier::ControlPlane),
+    needs("curl", "curl", Tier::ControlPlane),
+    needs("unzip", "unzip", Tier::ControlPlane),
     needs("etcd", "etcd-server", Tier::ControlPlane),
     needs("redis-server", "redis-server", Tier::ControlPlane),
     needs("python3", "python3", Tier::ControlPlane),

@@ -6,9 +6,6 @@ use sha2::{Digest, Sha256};
 
 use crate::{Tier, cache_dir};
 
-/// The oldest Go that builds every module here.
-pub const MINIMUM_GO: (u32, u32, u32) = (1, 26, 4);
-
 /// One Go module under `tests/kubernetes/`, built into one program.
 #[derive(Debug)]
 pub struct GoModule {

@@ -1,15 +1,11 @@
 //! The programs built from the Go modules under `tests/kubernetes/`.
 
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
 use anyhow::Context as _;
-use kubernetes_assets::{GoModule, MINIMUM_GO, cache_dir};
+use kubernetes_assets::{GoModule, cache_dir};
 
+use super::toolchain;
 use crate::tools::Progress;
 
 /// Builds `module` unless the cache has it: in a folder beside, moved into place when it is complete.
@@ -17,7 +13,7 @@ pub(super) fn build(module: &GoModule, progress: &Progress) -> anyhow::Result<()
     if module.is_built() {
         return Ok(());
     }
-    let go = find_go()?;
+    let go = toolchain::go(progress)?;
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kubernetes").join(module.name);
     let unfinished = cache_dir().join(format!("{}.unfinished", module.name));
     let bin = unfinished.join("bin");
@@ -50,15 +46,4 @@ pub(super) fn build(module: &GoModule, progress: &Progress) -> anyhow::Result<()
     }
     fs::rename(&unfinished, module.dir())
         .with_context(|| format!("failed to move {} into place", module.name))
-}
-
-fn find_go() -> anyhow::Result<PathBuf> {
-    let candidates = ["go", "/usr/local/go/bin/go", "/usr/lib/go/bin/go"];
-    let found = candidates
-        .into_iter()
-        .find(|go| Command::new(go).arg("version").output().is_ok_and(|it| it.status.success()));
-    let (major, minor, patch) = MINIMUM_GO;
-    found.map(PathBuf::from).with_context(|| {
-        format!("Go is missing: install {major}.{minor}.{patch} or newer (https://go.dev/dl) and put it in PATH, or set KUBEBUILDER_ASSETS")
-    })
 }
