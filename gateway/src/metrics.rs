@@ -31,7 +31,7 @@ impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         if let Some((cpu, resident)) = usage() {
             let counter = ConstCounter::new(cpu);
-            let help = "User and system time of the process";
+            let help = "User and system time of the process.";
             let metric = encoder.encode_descriptor(
                 "process_cpu",
                 help,
@@ -40,7 +40,7 @@ impl Collector for Process {
             )?;
             counter.encode(metric)?;
             let gauge = ConstGauge::new(resident);
-            let help = "Resident memory of the process";
+            let help = "Resident memory of the process.";
             let metric = encoder.encode_descriptor(
                 "process_resident_memory",
                 help,
@@ -51,7 +51,7 @@ impl Collector for Process {
         }
         if let Ok(open) = fs::read_dir("/proc/self/fd") {
             let gauge = ConstGauge::new(i64::try_from(open.count()).unwrap_or(i64::MAX));
-            let help = "Open file descriptors of the process";
+            let help = "Open file descriptors of the process.";
             let metric = encoder.encode_descriptor("process_open_fds", help, None, gauge.metric_type())?;
             gauge.encode(metric)?;
         }

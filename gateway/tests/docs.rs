@@ -1,5 +1,7 @@
 //! `docs/request-lifecycle.md` tells what is: its headings are functions, its error codes all there are.
 
+use clap::CommandFactory as _;
+use deepseek_gateway::args::Args;
 use deepseek_gateway::pipeline::error::Code;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,4 +50,31 @@ fn the_table_of_errors_has_every_code_with_its_status() {
         })
         .collect();
     assert_eq!(told, real);
+}
+
+#[test]
+fn the_page_on_running_it_has_every_option_and_every_metric() {
+    let page = fs::read_to_string(repository().join("docs/gateway.md")).unwrap_or_default();
+    for mode in Args::command().get_subcommands() {
+        assert!(page.contains(&format!("`{}", mode.get_name())), "no mode {}", mode.get_name());
+        for option in mode.get_arguments().filter_map(clap::Arg::get_long).filter(|long| *long != "help") {
+            assert!(
+                page.contains(&format!("`--{option}")) || page.contains(&format!(" --{option} ")),
+                "--{option}"
+            );
+        }
+    }
+    for file in ["metrics.rs", "config/metrics.rs", "pipeline/metrics.rs"] {
+        let source = fs::read_to_string(repository().join("gateway/src").join(file)).unwrap_or_default();
+        let names = source.split('"').skip(1).step_by(2).filter(|text| {
+            let prefix =
+                ["deepseek_gateway_", "http_", "process_"].iter().any(|prefix| text.starts_with(prefix));
+            prefix && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        });
+        let names: Vec<_> = names.collect();
+        assert!(names.len() > 2, "{file} names {names:?}");
+        for name in names {
+            assert!(page.contains(&format!("`{name}")), "no metric {name}");
+        }
+    }
 }
