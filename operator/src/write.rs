@@ -103,6 +103,25 @@ where
     answer
 }
 
+/// Sets the fields that `object` names to exactly what it says, lists included.
+pub async fn merge<K, P>(
+    cx: &Context,
+    api: &Api<K>,
+    target: &Target<'_>,
+    controller: &str,
+    object: &P,
+) -> Result<K>
+where
+    K: Clone + Debug + DeserializeOwned,
+    P: Serialize + Debug,
+{
+    cx.leadership.check()?;
+    let params = PatchParams { field_manager: Some(manager(controller)), ..PatchParams::default() };
+    let answer = target.limit("patch", api.patch(target.name, &params, &Patch::Merge(object))).await;
+    cx.metrics.wrote(target.kind, if answer.is_ok() { "updated" } else { "error" });
+    answer
+}
+
 /// Deletes the object with `uid` or, without one, whatever is there. One that is gone already is fine.
 pub async fn delete<K>(cx: &Context, api: &Api<K>, target: &Target<'_>, uid: Option<String>) -> Result<()>
 where

@@ -1,9 +1,10 @@
 //! Apply: writes the objects of a gateway that differ from what is stored, and removes those the spec turned off.
 
-use super::build::{APPLIED, Child, Input};
+use super::build::{Child, Input};
+use super::drift::in_place;
 use crate::cluster::children::{self, ChildKind};
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::write::{self, Target};
 use deepseek_crds::labels;
 use kube::core::DynamicObject;
@@ -18,7 +19,7 @@ pub async fn apply(cx: &Context, input: &Input<'_>, children: Vec<Child>) -> Res
         let name = (input.id.namespace.clone(), child.name.clone());
         let stored = cx.cluster.lock().children.get(child.kind, &name).cloned();
         match (&child.object, stored) {
-            (Some(object), Some(stored)) if in_place(object, &stored, input.uid) => {}
+            (Some(object), Some(stored)) if in_place(object, &stored.object, input.uid) => {}
             (Some(object), stored) => {
                 blocked = blocked.or(put(cx, input, &child, object, stored.as_ref()).await?);
             }
@@ -60,13 +61,32 @@ async fn put(
     if let (Some(replicas), Some(_)) = (replicas, &found) {
         own_replicas(cx, &api, &target, replicas).await?;
     }
-    let mut written: DynamicObject = write::apply(cx, &api, &target, "gateway", object).await?;
+    let mut written = replace(cx, input, &api, &target, object).await?;
     if let (Some(replicas), None) = (replicas, &found) {
         written = own_replicas(cx, &api, &target, replicas).await?;
     }
     info!(gateway = %input.id, kind = target.kind, "workload object written");
     cx.cluster.lock().children.put(child.kind, written);
     Ok(None)
+}
+
+/// Applies `object` and, where somebody else's fields stand in the way (applying merges lists and leaves what others
+/// own), sets its fields to exactly what they should be.
+async fn replace(
+    cx: &Context,
+    input: &Input<'_>,
+    api: &Api<DynamicObject>,
+    target: &Target<'_>,
+    object: &Value,
+) -> Result<DynamicObject> {
+    match write::apply(cx, api, target, "gateway", object).await {
+        Ok(written) if in_place(object, &written, input.uid) => Ok(written),
+        Ok(_) => write::merge(cx, api, target, "gateway", object).await,
+        Err(Error::Write { source: kube::Error::Api(status), .. }) if status.code == 422 => {
+            write::merge(cx, api, target, "gateway", object).await
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The number of pods to leave to the autoscaler, when it does not own them yet. The Deployment applied by us says
@@ -118,51 +138,4 @@ fn access<'a>(cx: &Context, input: &'a Input<'_>, child: &'a Child) -> (Api<Dyna
 
 fn is_ours(object: &DynamicObject, gateway: &str) -> bool {
     write::is_ours(object) && object.labels().get(labels::GATEWAY).is_some_and(|found| found == gateway)
-}
-
-/// Whether `stored` was applied from `object` and still has all of it.
-fn in_place(object: &Value, stored: &children::Child, uid: &str) -> bool {
-    let digest = object.pointer("/metadata/annotations").and_then(|a| a.get(APPLIED)?.as_str());
-    let applied = stored.object.annotations().get(APPLIED).map(String::as_str);
-    let owned = stored.object.owner_references().iter().any(|owner| owner.uid == uid);
-    owned && applied == digest && holds(&stored.object.data, object)
-}
-
-/// Whether `have` has every field of `want` beside metadata, with the same value.
-fn holds(have: &Value, want: &Value) -> bool {
-    let fields = want.as_object().into_iter().flatten();
-    let mut fields = fields.filter(|(name, _)| !["apiVersion", "kind", "metadata"].contains(&name.as_str()));
-    fields.all(|(name, want)| have.get(name).is_some_and(|have| contains(have, want)))
-}
-
-fn contains(have: &Value, want: &Value) -> bool {
-    match (have, want) {
-        (Value::Object(have), Value::Object(want)) => want.iter().all(|(name, want)| match have.get(name) {
-            Some(have) => contains(have, want),
-            None => want.is_null() || want.as_object().is_some_and(serde_json::Map::is_empty),
-        }),
-        (Value::Array(have), Value::Array(want)) => {
-            have.len() == want.len() && have.iter().zip(want).all(|(have, want)| contains(have, want))
-        }
-        (have, want) => have == want,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_api_server_adds_is_no_difference_and_what_somebody_changed_is_one() {
-        let want = json!({"kind": "Service", "metadata": {"name": "a"}, "spec": {"ports": [{"port": 1}], "selector": {}}});
-        let have = json!({"spec": {"ports": [{"port": 1, "protocol": "TCP"}], "clusterIP": "10.0.0.1"}});
-        assert!(holds(&have, &want));
-        for changed in [
-            json!({"spec": {"ports": [{"port": 2}]}}),
-            json!({"spec": {"ports": [{"port": 1}, {"port": 2}]}}),
-            json!({}),
-        ] {
-            assert!(!holds(&changed, &want), "{changed}");
-        }
-    }
 }

@@ -5,6 +5,7 @@
 
 mod apply;
 pub mod build;
+mod drift;
 pub mod names;
 
 use crate::context::Context;

@@ -48,8 +48,10 @@ pub async fn report(cx: &Context, plan: &Plan, have: &Have) -> Result<Outcome> {
 
     let old = &owner.known.status;
     let new = kinds::status(&plan.id, old, &facts, &now());
-    // Who waits is woken; should that be missed, this is the second chance.
-    let done = if have.waits_for.is_some() { Outcome::Later(WAIT) } else { Outcome::Done };
+    // Who waits is woken; should that be missed, this is the second chance. What is in the way is not ours, so nobody
+    // says when it is gone.
+    let unsettled = have.waits_for.is_some() || have.blocked.is_some();
+    let done = if unsettled { Outcome::Later(WAIT) } else { Outcome::Done };
     if new == *old {
         let label = Write { kind: plan.id.kind.as_str(), result: "unchanged" };
         cx.metrics.status_writes.get_or_create(&label).inc();

@@ -60,6 +60,10 @@ pub fn secrets(
                 for name in list.end(known.cloned().collect::<Vec<_>>()) {
                     gone(&cx, &mut cluster, &name);
                 }
+                // What became of the projected keys while nobody watched is found out by looking.
+                for (gateway, _) in std::mem::take(&mut cluster.projected) {
+                    cx.queue.add(Work::Keys(gateway));
+                }
             }
         }
     })

@@ -99,6 +99,11 @@ impl FakePod {
         Ok(Self { pods, name: name.to_owned(), address, server, loading })
     }
 
+    /// Loads nothing more, as one that hangs.
+    pub fn stop_loading(&self) {
+        self.loading.abort();
+    }
+
     /// Changes what it reports.
     pub fn report(&self, change: impl FnOnce(&mut Report)) {
         self.server.change(change);

@@ -3,4 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod documents;
+mod status;
 mod support;
+mod workload;

@@ -10,8 +10,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
-use kube::{Api, Client, Resource};
-use std::collections::BTreeMap;
+use kube::{Api, Client, Resource, ResourceExt as _};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long something may take on a busy machine.
@@ -101,11 +101,40 @@ impl Room {
         Ok(documents)
     }
 
+    /// Waits until `gateway` has documents of these resources and of no others.
+    pub async fn documents_of(&self, gateway: &str, wanted: &[(Kind, &str)]) -> BTreeMap<ObjectId, Document> {
+        let wanted: BTreeSet<ObjectId> = wanted.iter().map(|(kind, name)| self.id(*kind, name)).collect();
+        eventually(&format!("gateway {gateway} has the documents of {wanted:?}"), SOON, async || {
+            let documents = self.documents(gateway).await?;
+            ensure!(documents.keys().eq(&wanted), "it has {:?}", documents.keys().collect::<Vec<_>>());
+            Ok(documents)
+        })
+        .await
+    }
+
+    /// Name and version of each ConfigMap that the operator wrote.
+    pub async fn versions(&self) -> BTreeMap<String, String> {
+        let ours = format!("{}={}", labels::COMPONENT, labels::COMPONENT_CONFIG);
+        let maps = self.api::<ConfigMap>().list(&ListParams::default().labels(&ours)).await.unwrap();
+        maps.iter().map(|map| (map.name_any(), map.resource_version().unwrap())).collect()
+    }
+
+    /// Changes `kind/name` by a merge patch.
+    pub async fn patch(&self, what: &str, patch: &str) {
+        let command = ["patch", "-n", &self.namespace, what, "--type=merge", "-p", patch];
+        self.installation.kubectl(&command).await.unwrap().ok().unwrap();
+    }
+
     /// The projected keys of `gateway`.
     pub async fn keys(&self, gateway: &str) -> Result<BTreeMap<String, String>> {
         let secret = self.api::<Secret>().get(&labels::keys_secret(gateway)).await?;
         let data = secret.data.unwrap_or_default().into_iter();
         Ok(data.map(|(key, value)| (key, String::from_utf8_lossy(&value.0).into_owned())).collect())
+    }
+
+    /// A port that nobody listens on now.
+    pub fn free_port(&self) -> u16 {
+        std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
     }
 
     pub fn id(&self, kind: Kind, name: &str) -> ObjectId {
