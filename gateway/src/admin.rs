@@ -53,17 +53,20 @@ struct Poll {
 
 /// Serves `admin` on `listener` until the process ends.
 pub async fn serve(listener: TcpListener, admin: Admin) {
-    let router = Router::new()
+    if let Err(error) = axum::serve(listener, router(admin)).await {
+        tracing::error!(%error, "the admin port has failed");
+    }
+}
+
+fn router(admin: Admin) -> Router {
+    Router::new()
         .route("/", get(async || INDEX))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/startupz", get(startupz))
         .route("/metrics", get(metrics))
         .route("/status", get(status))
-        .with_state(Arc::new(admin));
-    if let Err(error) = axum::serve(listener, router).await {
-        tracing::error!(%error, "the admin port has failed");
-    }
+        .with_state(Arc::new(admin))
 }
 
 async fn livez(State(admin): State<Arc<Admin>>) -> Response {
@@ -112,4 +115,74 @@ async fn status(State(admin): State<Arc<Admin>>, Query(poll): Query<Poll>) -> Re
         admin.reporter.revision().above(after, wait).await;
     }
     Json(admin.reporter.report()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drain::Pace;
+    use crate::observe::Observed;
+    use crate::report::Revision;
+    use axum::body::Body;
+    use axum::http::Request;
+    use tower_service::Service as _;
+
+    struct Process {
+        router: Router,
+        joined: watch::Sender<u64>,
+        listening: watch::Sender<Listening>,
+        drain: Drain,
+        watchdog: Watchdog,
+    }
+
+    impl Process {
+        fn new() -> Self {
+            let (drain, watchdog) = (Drain::default(), Watchdog::default());
+            let (joined, listening) = (watch::Sender::new(0), watch::Sender::default());
+            let reporter = Reporter::new(Revision::default(), drain.clone(), Box::new(Observed::default));
+            let router = router(Admin {
+                reporter: Arc::new(reporter),
+                registry: Registry::default(),
+                drain: drain.clone(),
+                watchdog: watchdog.clone(),
+                joined: joined.subscribe(),
+                listening: listening.subscribe(),
+            });
+            Self { router, joined, listening, drain, watchdog }
+        }
+
+        /// Status of `/livez`, `/startupz` and `/readyz`.
+        async fn probes(&mut self) -> [u16; 3] {
+            let mut states = [0; 3];
+            for (state, path) in states.iter_mut().zip(["/livez", "/startupz", "/readyz"]) {
+                let request = Request::get(path).body(Body::empty()).unwrap();
+                *state = self.router.call(request).await.unwrap().status().as_u16();
+            }
+            states
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_starts_with_its_configuration_and_is_ready_with_its_listeners() {
+        let mut process = Process::new();
+        assert_eq!(process.probes().await, [200, 503, 503]);
+        process.joined.send_replace(1);
+        assert_eq!(process.probes().await, [200, 200, 503]);
+        process.listening.send_modify(|listening| listening.complete = true);
+        assert_eq!(process.probes().await, [200, 200, 200]);
+        process.drain.begin();
+        assert_eq!(process.probes().await, [200, 200, 503]);
+        process
+            .drain
+            .run(Pace { delay: Duration::ZERO, timeout: Duration::ZERO }, std::future::pending())
+            .await;
+        assert_eq!(process.probes().await, [200, 200, 503]);
+    }
+
+    #[tokio::test]
+    async fn a_stuck_worker_fails_the_liveness_probe_alone() {
+        let mut process = Process::new();
+        process.watchdog.set_wedged(true);
+        assert_eq!(process.probes().await[0], 503);
+    }
 }

@@ -30,6 +30,11 @@ impl Watchdog {
         self.0.load(Ordering::Relaxed)
     }
 
+    #[cfg(test)]
+    pub(crate) fn set_wedged(&self, wedged: bool) {
+        self.0.store(wedged, Ordering::Relaxed);
+    }
+
     fn watch(metrics: RuntimeMetrics, patience: Duration, every: Duration) -> std::io::Result<Self> {
         let watchdog = Self::default();
         let verdict = Arc::downgrade(&watchdog.0);
