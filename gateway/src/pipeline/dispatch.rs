@@ -42,6 +42,7 @@ pub async fn dispatch(
             tokio::time::sleep(pause).await;
         }
         let Some(to) = backend.request(call.endpoint) else { break };
+        let key_at = to.key_at;
         settlement.attempts += 1;
         let first_token = call.stream.then(|| route.first_token_timeout());
         let attempt =
@@ -59,7 +60,14 @@ pub async fn dispatch(
             }
             Err(failure) => {
                 let kind = judge::name(failure.kind);
-                choice.permit.failed(kind);
+                let another_key = failure.key_refused && backend.keys.refused(key_at);
+                if another_key {
+                    // The account is well; it is asked again at once, with its next key.
+                    drop(choice.permit);
+                } else {
+                    choice.permit.failed(kind);
+                    tried.insert(choice.at);
+                }
                 metrics.attempted(&route.state.metrics, &backend.name, kind);
                 tracing::warn!(route = %route.state.metrics.label, backend = %backend.name, attempt = settlement.attempts, reason = kind, detail = %failure.detail, "attempt failed");
                 tried.insert(choice.at);

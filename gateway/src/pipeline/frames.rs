@@ -57,10 +57,13 @@ pub fn carries_data(events: &[u8]) -> bool {
     events.starts_with(b"data:") || memmem::find(events, b"\ndata:").is_some()
 }
 
-/// The data of the first event that has any.
-pub fn first_data(events: &[u8]) -> Option<&[u8]> {
+/// The data of each event that has any.
+pub fn data_of(events: &[u8]) -> impl Iterator<Item = &[u8]> {
     let lines = events.split(|byte| *byte == b'\n');
-    lines.filter_map(|line| line.strip_prefix(b"data:")).map(<[u8]>::trim_ascii).find(|data| !data.is_empty())
+    lines
+        .filter_map(|line| line.strip_prefix(b"data:"))
+        .map(<[u8]>::trim_ascii)
+        .filter(|data| !data.is_empty())
 }
 
 #[cfg(test)]
@@ -97,6 +100,6 @@ mod tests {
     fn comments_and_blank_lines_are_no_data() {
         assert!(!carries_data(b": keep-alive\n\n: data: x\n\n\n"));
         assert!(carries_data(b": keep-alive\n\ndata: {}\n\n"));
-        assert_eq!(first_data(b": x\n\ndata:{\"error\":1}\n\n"), Some(b"{\"error\":1}".as_slice()));
+        assert_eq!(data_of(b": x\n\ndata:{\"error\":1}\n\n").next(), Some(b"{\"error\":1}".as_slice()));
     }
 }

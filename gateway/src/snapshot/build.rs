@@ -6,13 +6,13 @@ use crate::pipeline::endpoint::Endpoint;
 use crate::pipeline::quota::QuotaState;
 use crate::server::certified_key;
 use crate::upstream::breaker::Breaker;
+use crate::upstream::keys::Keys;
 use deepseek_config::document::{self, Body, Document, ObjectId, Target};
 use deepseek_config::keys::KeyId;
 use deepseek_crds::v1alpha1::Flavor;
 use http::{HeaderName, HeaderValue, Uri, header};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 /// What a snapshot is built from.
@@ -251,8 +251,7 @@ fn build_backend(
         flavor: account.flavor,
         uris: uris(account.flavor, &base).map_err(|e| format!("backend {name:?}: {e}"))?,
         key_header,
-        keys,
-        next_key: AtomicUsize::new(0),
+        keys: Keys::new(keys),
         client,
         breaker,
     })

@@ -5,13 +5,14 @@ use crate::pipeline::metrics::RouteMetrics;
 use crate::pipeline::quota::QuotaState;
 use crate::upstream::breaker::Breaker;
 use crate::upstream::client::Client;
+use crate::upstream::keys::Keys;
 use deepseek_config::document::{self, Document, ObjectId};
 use deepseek_crds::v1alpha1::Flavor;
 use http::{HeaderName, HeaderValue, Uri};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// A route ready to serve.
@@ -60,10 +61,8 @@ pub struct RouteBackend {
     pub uris: HashMap<Endpoint, Uri>,
     /// How its key is sent.
     pub key_header: HeaderName,
-    /// Its keys, each a whole header value marked as sensitive.
-    pub keys: Vec<HeaderValue>,
-    /// The key used next.
-    pub next_key: AtomicUsize,
+    /// Its keys, used in turn.
+    pub keys: Keys,
     /// Its connections.
     pub client: Arc<Client>,
     /// Its health.
@@ -76,18 +75,16 @@ pub struct UpstreamRequest {
     pub uri: Uri,
     /// The key, as the header to send.
     pub key: Option<(HeaderName, HeaderValue)>,
+    /// Which of the backend's keys that is.
+    pub key_at: usize,
 }
 
 impl RouteBackend {
     /// Where an attempt at `endpoint` goes, with the next key in turn; `None` where this server has no such endpoint.
     pub fn request(&self, endpoint: Endpoint) -> Option<UpstreamRequest> {
         let uri = self.uris.get(&endpoint)?.clone();
-        let key = match self.keys.len() {
-            0 => None,
-            1 => self.keys.first(),
-            n => self.keys.get(self.next_key.fetch_add(1, Ordering::Relaxed) % n),
-        };
-        Some(UpstreamRequest { uri, key: key.map(|value| (self.key_header.clone(), value.clone())) })
+        let (key_at, key) = self.keys.next();
+        Some(UpstreamRequest { uri, key: key.map(|value| (self.key_header.clone(), value.clone())), key_at })
     }
 }
 

@@ -1,12 +1,12 @@
 //! One attempt at one backend: send, wait until the answer has really begun, judge.
 //!
-//! "Begun" is the first frame with content of a stream, the first byte of content of anything else: a 200 with
-//! nothing in it, or with keep-alive comments only, is not an answer. Until then nothing has reached the client, and
-//! another backend can be asked.
+//! What "begun" means is in [`super::beginning`]. Until then nothing has reached the client, and another backend can be
+//! asked.
 
+use super::beginning::{self, Beginning};
 use super::judge::{Failure, by_status, retry_after};
 use super::splice::SplicedBody;
-use crate::pipeline::frames::{carries_data, first_data};
+use crate::pipeline::frames::{Framer, data_of};
 use crate::snapshot::{RouteBackend, UpstreamRequest};
 use bytes::Bytes;
 use deepseek_crds::v1alpha1::RetryOn;
@@ -32,8 +32,10 @@ pub struct Answer {
 const MAX_ERROR_BODY: usize = 16 << 10;
 /// How long an error's body may take.
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(2);
-/// How much of a stream may come before its first content: comments, blank lines.
+/// How much of a stream may come before its first token: comments, blank lines.
 const MAX_PADDING: usize = 1 << 20;
+/// The largest answer in one piece that is read to its end before any of it goes to the client.
+const MAX_WHOLE: usize = 1 << 20;
 
 /// Sends the request and waits for the answer to begin, a stream's for at most `first_token`.
 pub async fn attempt(
@@ -93,7 +95,7 @@ fn connection_failure(error: &hyper_util::client::legacy::Error) -> Failure {
 async fn begin(response: Response<Incoming>) -> Result<Answer, Failure> {
     let (head, body) = response.into_parts();
     if let Some(kind) = by_status(head.status) {
-        return Err(refused(kind, head, body).await);
+        return Err(refused(kind, &head, body).await);
     }
     let stream = is_event_stream(&head.headers);
     let answer = Answer { head, first: VecDeque::new(), body, stream };
@@ -103,46 +105,81 @@ async fn begin(response: Response<Incoming>) -> Result<Answer, Failure> {
     if content_type(&answer.head.headers).starts_with("text/html") {
         return Err(Failure::new(RetryOn::EmptyResponse, "it answered 200 with a web page"));
     }
-    first_content(answer).await
+    if answer.stream { first_token(answer).await } else { whole(answer).await }
 }
 
-async fn first_content(mut answer: Answer) -> Result<Answer, Failure> {
+/// Reads a stream up to its first token.
+async fn first_token(mut answer: Answer) -> Result<Answer, Failure> {
+    let mut framer = Framer::default();
     let mut seen = 0;
-    loop {
-        let Some(frame) = answer.body.frame().await else {
-            return Err(Failure::new(RetryOn::EmptyResponse, "it answered 200 with nothing in it"));
-        };
-        let frame = frame.map_err(|_| {
-            Failure::new(RetryOn::ConnectFailure, "it closed the connection before its answer began")
-        })?;
-        let Ok(piece) = frame.into_data() else { continue };
+    while let Some(piece) = next(&mut answer.body).await? {
         seen += piece.len();
-        let begun = if answer.stream { carries_data(&piece) } else { !piece.trim_ascii().is_empty() };
-        answer.first.push_back(piece);
-        if begun {
-            return judge_beginning(answer);
-        }
-        if seen > MAX_PADDING {
-            return Ok(answer);
+        let Some(events) = framer.push(piece) else { continue };
+        let beginning = beginning::of_events(&events);
+        answer.first.push_back(events);
+        match beginning {
+            Beginning::NotYet if seen <= MAX_PADDING => {}
+            Beginning::NotYet | Beginning::Begun => {
+                let rest = framer.rest();
+                if !rest.is_empty() {
+                    answer.first.push_back(rest);
+                }
+                return Ok(answer);
+            }
+            Beginning::Failed(kind, what) => {
+                let envelope =
+                    answer.first.back().and_then(|events| data_of(events).next()).unwrap_or_default();
+                return Err(Failure::new(kind, with_message(what, envelope)));
+            }
         }
     }
+    Err(Failure::new(RetryOn::EmptyResponse, "its stream ended before it began"))
 }
 
-/// An error where an answer should begin is a failure, as if it were a status; so is a stream that ends at once.
-fn judge_beginning(answer: Answer) -> Result<Answer, Failure> {
-    let Some(last) = answer.first.back() else { return Ok(answer) };
-    let data = if answer.stream { first_data(last).unwrap_or_default() } else { last.trim_ascii() };
-    if data.starts_with(b"{\"error\"") {
-        let what = "it answered 200 with an error";
-        return Err(Failure::new(RetryOn::ServerError, with_message(what, data)));
-    }
-    if answer.stream && data == b"[DONE]" {
-        return Err(Failure::new(RetryOn::EmptyResponse, "its stream ended before it began"));
+/// Reads a JSON answer to its end: a part of it is of no use to the client, and one that breaks off can still be
+/// replaced. A larger one is passed on as it comes.
+async fn whole(mut answer: Answer) -> Result<Answer, Failure> {
+    let mut seen = 0;
+    while seen <= MAX_WHOLE {
+        match next(&mut answer.body).await? {
+            Some(piece) => {
+                seen += piece.len();
+                answer.first.push_back(piece);
+            }
+            None => return judge_whole(answer),
+        }
     }
     Ok(answer)
 }
 
-async fn refused(kind: RetryOn, head: http::response::Parts, body: Incoming) -> Failure {
+fn judge_whole(answer: Answer) -> Result<Answer, Failure> {
+    let joined;
+    let body: &[u8] = match answer.first.len() {
+        0 => b"",
+        1 => &answer.first[0],
+        _ => {
+            joined = answer.first.iter().flat_map(|piece| piece.iter().copied()).collect::<Vec<u8>>();
+            &joined
+        }
+    };
+    match beginning::of_answer(body) {
+        Beginning::Failed(kind, what) => Err(Failure::new(kind, with_message(what, body))),
+        Beginning::NotYet | Beginning::Begun => Ok(answer),
+    }
+}
+
+async fn next(body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
+    while let Some(frame) = body.frame().await {
+        let broken =
+            |_| Failure::new(RetryOn::ConnectFailure, "it closed the connection in the middle of its answer");
+        if let Ok(piece) = frame.map_err(broken)?.into_data() {
+            return Ok(Some(piece));
+        }
+    }
+    Ok(None)
+}
+
+async fn refused(kind: RetryOn, head: &http::response::Parts, body: Incoming) -> Failure {
     let status = head.status;
     let retry_after = retry_after(&head.headers);
     let detail = match kind {
@@ -159,7 +196,7 @@ async fn refused(kind: RetryOn, head: http::response::Parts, body: Incoming) -> 
             with_message(&format!("it answered {status}"), &body)
         }
     };
-    Failure { kind, detail: detail.into(), retry_after }
+    Failure { kind, detail: detail.into(), retry_after, key_refused: status == StatusCode::UNAUTHORIZED }
 }
 
 /// `what`, with the message of an error envelope behind it where there is one.

@@ -15,6 +15,8 @@ pub struct Failure {
     pub detail: Cow<'static, str>,
     /// When the backend wants to be asked again.
     pub retry_after: Option<Duration>,
+    /// Whether it refused the key (401), and another key of the same account may do.
+    pub key_refused: bool,
 }
 
 /// The failure a status stands for; `None` where the answer is the client's to read.
@@ -54,7 +56,7 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 impl Failure {
     /// A failure without more to say of it.
     pub fn new(kind: RetryOn, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), retry_after: None }
+        Self { kind, detail: detail.into(), retry_after: None, key_refused: false }
     }
 
     /// What the client is told.

@@ -2,8 +2,10 @@
 
 pub mod attempt;
 pub mod balance;
+pub mod beginning;
 pub mod breaker;
 pub mod client;
 pub mod headers;
 pub mod judge;
+pub mod keys;
 pub mod splice;

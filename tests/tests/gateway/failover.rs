@@ -1,7 +1,8 @@
 //! Failures of backends: who is asked next, how often, and what the client sees.
 
 use crate::support::{
-    chat, chat_json, client, code, gateway, hello, hello_streamed, payloads, route, said, upstream, world,
+    PROVIDER_KEY, chat, chat_json, client, code, gateway, hello, hello_streamed, payloads, route, said,
+    upstream, world,
 };
 use anyhow::Result;
 use deepseek_tests::gateway::Gateway;
@@ -52,6 +53,8 @@ async fn every_failure_before_the_first_byte_goes_to_the_next_backend() -> Resul
         "not-http",
         "hang",
         "half-headers",
+        "no-resource-first",
+        "empty-all",
     ] {
         let (a, b) = (upstream("a").await?, upstream("b").await?);
         a.set_default(scenario);
@@ -63,6 +66,66 @@ async fn every_failure_before_the_first_byte_goes_to_the_next_backend() -> Resul
         assert_eq!(payloads(&text).last(), Some(&"[DONE]"), "{scenario}");
         assert_eq!(b.stats().requests, 1, "{scenario}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_whole_answer_that_is_none_or_breaks_off_is_asked_of_the_next_backend() -> Result<()> {
+    for scenario in [
+        "blank",
+        "empty-body",
+        "no-choices",
+        "null-content",
+        "no-resource-first",
+        "error-200",
+        "html-200",
+        "cut",
+        "cut-rst",
+    ] {
+        let (a, b) = (upstream("a").await?, upstream("b").await?);
+        a.set_default(scenario);
+        let gateway = gateway(&[&a, &b], FAST).await?;
+        let (status, answer) = chat_json(&gateway, &hello()).await?;
+        assert_eq!(status, 200, "{scenario}: {answer}");
+        assert!(said(&answer).starts_with("[b "), "{scenario}: {answer}");
+        assert_eq!((a.stats().requests, b.stats().requests), (1, 1), "{scenario}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refused_key_is_left_out_and_the_account_goes_on_with_its_others() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_for_key(PROVIDER_KEY, "unauthorized");
+    let documents = format!(
+        "apiVersion: v1
+kind: Secret
+metadata: {{name: second}}
+stringData: {{token: sk-provider-second-0123456789}}
+---
+apiVersion: deepseekroute.io/v1alpha1
+kind: DeepSeekBackend
+metadata: {{name: account}}
+spec:
+  baseUrl: \"{}\"
+  apiKeys:
+  - secretRef: {{name: provider, key: token}}
+  - secretRef: {{name: second, key: token}}
+---
+apiVersion: deepseekroute.io/v1alpha1
+kind: DeepSeekRoute
+metadata: {{name: chat}}
+spec:
+  model: deepseek-flash
+  backends: [{{name: account, backendRef: {{name: account}}}}]
+",
+        a.base_url()
+    );
+    let gateway = Gateway::standalone(&world(&documents)).await?;
+    for _ in 0..4 {
+        assert_eq!(chat_json(&gateway, &hello()).await?.0, 200);
+    }
+    assert_eq!(a.stats().requests, 5, "the refused key was tried once");
     Ok(())
 }
 
@@ -153,9 +216,9 @@ async fn a_stream_that_breaks_stalls_or_ends_early_gets_one_error_event_and_no_d
 }
 
 #[tokio::test]
-async fn a_whole_answer_that_breaks_off_is_not_passed_off_as_whole() -> Result<()> {
+async fn a_large_answer_that_breaks_off_is_not_passed_off_as_whole() -> Result<()> {
     let a = upstream("a").await?;
-    a.set_default("cut");
+    a.set_default("tool_calls=1&tool_bytes=5242880&cut_after=1");
     let gateway = gateway(&[&a], FAST).await?;
     let outcome = async {
         Ok::<_, reqwest::Error>(

@@ -1,0 +1,241 @@
+//! Has the answer begun? Until it has, another backend can be asked.
+//!
+//! A stream begins with its first token: text, reasoning, or a tool call. Comments, blank lines, a frame that only names
+//! the role, and Anthropic's and OpenAI's opening events are none. An answer in one piece begins when all of it is there
+//! (up to a size): so one that breaks off, or holds nothing, can still be replaced.
+
+use crate::pipeline::frames::data_of;
+use deepseek_crds::v1alpha1::RetryOn;
+use memchr::memmem::Finder;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+/// What the first bytes of an answer are.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// Nothing of the answer yet.
+    NotYet,
+    /// The answer.
+    Begun,
+    /// Not an answer: a failure of this kind, described for a person.
+    Failed(RetryOn, &'static str),
+}
+
+/// `finish_reason` of an answer that the platform gave up for want of resources.
+const INTERRUPTED: &str = "insufficient_system_resource";
+/// Opening events of the other APIs, which carry no content.
+const OPENING: [&str; 8] = [
+    "message_start",
+    "content_block_start",
+    "ping",
+    "response.created",
+    "response.in_progress",
+    "response.queued",
+    "response.output_item.added",
+    "response.content_part.added",
+];
+
+#[derive(Deserialize)]
+struct Frame<'a> {
+    error: Option<IgnoredAny>,
+    #[serde(borrow, default)]
+    choices: Option<Vec<Choice<'a>>>,
+    #[serde(borrow, default, rename = "type")]
+    event: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(borrow, default, alias = "message")]
+    delta: Option<Message<'a>>,
+    #[serde(borrow, default)]
+    text: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    finish_reason: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow, default)]
+    content: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    reasoning_content: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    reasoning: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    refusal: Option<Cow<'a, str>>,
+    #[serde(default)]
+    tool_calls: Option<Vec<IgnoredAny>>,
+}
+
+impl Choice<'_> {
+    fn says_something(&self) -> bool {
+        let said = |text: &Option<Cow<'_, str>>| text.as_ref().is_some_and(|t| !t.is_empty());
+        let message = self.delta.as_ref().is_some_and(|m| {
+            said(&m.content)
+                || said(&m.reasoning_content)
+                || said(&m.reasoning)
+                || said(&m.refusal)
+                || m.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty())
+        });
+        message || said(&self.text)
+    }
+}
+
+/// Judges whole events of a stream that has not begun.
+pub fn of_events(events: &[u8]) -> Beginning {
+    data_of(events)
+        .map(of_event)
+        .find(|beginning| *beginning != Beginning::NotYet)
+        .unwrap_or(Beginning::NotYet)
+}
+
+fn of_event(data: &[u8]) -> Beginning {
+    if data == b"[DONE]" {
+        return Beginning::Failed(RetryOn::EmptyResponse, "its stream ended before it began");
+    }
+    // What cannot be read is the client's to judge: it may be a new shape.
+    let Ok(frame) = serde_json::from_slice::<Frame<'_>>(data) else { return Beginning::Begun };
+    if frame.error.is_some() {
+        return Beginning::Failed(RetryOn::ServerError, "its stream began with an error");
+    }
+    if let Some(event) = &frame.event {
+        return if OPENING.contains(&event.as_ref()) { Beginning::NotYet } else { Beginning::Begun };
+    }
+    let Some(choices) = frame.choices else { return Beginning::Begun };
+    if choices.iter().any(Choice::says_something) {
+        return Beginning::Begun;
+    }
+    match choices.iter().find_map(|choice| choice.finish_reason.as_deref()) {
+        None => Beginning::NotYet,
+        Some(INTERRUPTED) => {
+            Beginning::Failed(RetryOn::ServerError, "it ran out of resources (insufficient_system_resource)")
+        }
+        // An answer cut by its limit or by moderation is an answer, if an empty one.
+        Some("stop") => Beginning::Failed(RetryOn::EmptyResponse, "its stream ended without any content"),
+        Some(_) => Beginning::Begun,
+    }
+}
+
+/// Judges a whole JSON answer with status 200.
+pub fn of_answer(body: &[u8]) -> Beginning {
+    let body = body.trim_ascii();
+    if shows_text(body) {
+        return Beginning::Begun;
+    }
+    if body.is_empty() {
+        return Beginning::Failed(RetryOn::EmptyResponse, "it answered 200 with nothing in it");
+    }
+    let Ok(answer) = serde_json::from_slice::<Frame<'_>>(body) else {
+        return if body.starts_with(b"{") {
+            Beginning::Begun
+        } else {
+            Beginning::Failed(RetryOn::EmptyResponse, "it answered 200 with something that is not JSON")
+        };
+    };
+    if answer.error.is_some()
+        && answer.choices.is_none()
+        && answer.event.as_deref().is_none_or(|e| e == "error")
+    {
+        return Beginning::Failed(RetryOn::ServerError, "it answered 200 with an error");
+    }
+    let Some(choices) = answer.choices else { return Beginning::Begun };
+    if choices.iter().any(Choice::says_something) {
+        return Beginning::Begun;
+    }
+    match choices.iter().find_map(|choice| choice.finish_reason.as_deref()) {
+        Some(INTERRUPTED) => {
+            Beginning::Failed(RetryOn::ServerError, "it ran out of resources (insufficient_system_resource)")
+        }
+        Some("stop") | None => Beginning::Failed(RetryOn::EmptyResponse, "its answer holds no content"),
+        Some(_) => Beginning::Begun,
+    }
+}
+
+/// Whether a body plainly holds text, as nearly every one does: told without parsing it. In a JSON string quotes are
+/// escaped, so what is found is a key.
+fn shows_text(body: &[u8]) -> bool {
+    static KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"content\":\""));
+    KEY.find(body).and_then(|at| body.get(at + KEY.needle().len())).is_some_and(|first| *first != b'"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(frame: &str) -> Beginning {
+        of_events(format!("data: {frame}\n\n").as_bytes())
+    }
+
+    #[test]
+    fn comments_and_a_frame_with_the_role_alone_are_no_token() {
+        assert_eq!(of_events(b": keep-alive\n\n"), Beginning::NotYet);
+        assert_eq!(
+            stream(
+                r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#
+            ),
+            Beginning::NotYet
+        );
+        assert_eq!(
+            stream(r#"{"choices":[{"delta":{"role":"assistant","content":null,"reasoning_content":""}}]}"#),
+            Beginning::NotYet
+        );
+        assert_eq!(stream(r#"{"type":"message_start","message":{"content":[]}}"#), Beginning::NotYet);
+    }
+
+    #[test]
+    fn text_reasoning_and_tool_calls_begin_an_answer() {
+        for delta in [
+            r#"{"content":"Hi"}"#,
+            r#"{"content":null,"reasoning_content":"We"}"#,
+            r#"{"reasoning":"We"}"#,
+            r#"{"tool_calls":[{"index":0}]}"#,
+        ] {
+            assert_eq!(
+                stream(&format!(r#"{{"choices":[{{"delta":{delta}}}]}}"#)),
+                Beginning::Begun,
+                "{delta}"
+            );
+        }
+        assert_eq!(stream(r#"{"choices":[{"text":"x"}]}"#), Beginning::Begun);
+        assert_eq!(stream(r#"{"type":"content_block_delta","delta":{"text":"x"}}"#), Beginning::Begun);
+        assert_eq!(stream("{\"a new shape\""), Beginning::Begun);
+    }
+
+    #[test]
+    fn a_first_frame_that_gives_up_is_a_failure() {
+        let failed = |frame| matches!(stream(frame), Beginning::Failed(..));
+        assert!(failed(r#"{"error":{"message":"busy"}}"#));
+        assert!(failed(
+            r#"{"choices":[{"delta":{"content":""},"finish_reason":"insufficient_system_resource"}]}"#
+        ));
+        assert!(failed(r#"{"choices":[{"delta":{"content":""},"finish_reason":"stop"}]}"#));
+        assert!(failed("[DONE]"));
+        assert!(!failed(r#"{"choices":[{"delta":{"content":""},"finish_reason":"length"}]}"#));
+    }
+
+    #[test]
+    fn whole_answers_without_content_are_failures_and_others_are_not() {
+        for empty in [
+            "\n\n\n",
+            r#"{"choices":[]}"#,
+            r#"{"choices":[{"message":{"content":null},"finish_reason":"stop"}]}"#,
+            r#"{"error":{"message":"busy"}}"#,
+            "<html></html>",
+        ] {
+            assert!(matches!(of_answer(empty.as_bytes()), Beginning::Failed(..)), "{empty}");
+        }
+        for full in [
+            r#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}"#,
+            r#"{"choices":[{"message":{"content":"","reasoning_content":"hm"},"finish_reason":"stop"}]}"#,
+            r#"{"choices":[{"message":{"content":""},"finish_reason":"length"}]}"#,
+            r#"{"object":"list","data":[{"embedding":[0.1]}]}"#,
+            r#"{"type":"message","content":[{"type":"text","text":"Hi"}]}"#,
+            r#"{"object":"response","error":null,"output":[]}"#,
+        ] {
+            assert_eq!(of_answer(full.as_bytes()), Beginning::Begun, "{full}");
+        }
+    }
+}
