@@ -14,6 +14,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 /// Events that may wait.
@@ -30,7 +31,7 @@ pub struct Events {
     metrics: Arc<Metrics>,
 }
 
-/// The task that writes events; it ends when every [`Events`] is dropped.
+/// The task that writes events.
 pub struct Teller {
     receiver: mpsc::Receiver<(Event, ObjectReference)>,
     recorder: Recorder,
@@ -80,9 +81,14 @@ impl Events {
 }
 
 impl Teller {
-    /// Writes events one after another.
-    pub async fn run(mut self) {
-        while let Some((event, reference)) = self.receiver.recv().await {
+    /// Writes events one after another, until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let told = tokio::select! {
+                () = stop.cancelled() => return,
+                told = self.receiver.recv() => told,
+            };
+            let Some((event, reference)) = told else { return };
             if self.leadership.check().is_err() {
                 continue;
             }

@@ -36,7 +36,7 @@ use tracing::{error, info, warn};
 /// How long to wait before looking again for what the self-check missed.
 const CHECK_AGAIN: Duration = Duration::from_secs(3);
 /// How long tasks may take to end.
-const SHUTDOWN: Duration = Duration::from_secs(2);
+const SHUTDOWN: Duration = Duration::from_millis(1500);
 
 /// Runs the operator until it is told to stop, or loses the lead.
 pub async fn run(args: Run) -> anyhow::Result<()> {
@@ -66,7 +66,7 @@ pub async fn run(args: Run) -> anyhow::Result<()> {
     });
     let health = Arc::new(Health::new(Arc::clone(&metrics)));
     let missing = Arc::new(Mutex::new(None));
-    let tasks = TaskTracker::new();
+    let (tasks, writers) = (TaskTracker::new(), TaskTracker::new());
 
     let refresh: Arc<dyn Fn() + Send + Sync> = Arc::new({
         let cx = Arc::clone(&cx);
@@ -89,8 +89,8 @@ pub async fn run(args: Run) -> anyhow::Result<()> {
         listed.cancel();
         leadership.acquired().await;
         metrics.leader.set(1);
-        start_writing(&cx, &args, &tasks, &stop).await;
-        tasks.spawn(teller.run());
+        start_writing(&cx, &args, &writers, &stop).await;
+        writers.spawn(teller.run(stop.clone()));
         std::future::pending::<()>().await;
     };
     let elector = Elector::new(client.clone(), &args.namespace, identity, Arc::clone(&leadership));
@@ -115,20 +115,27 @@ pub async fn run(args: Run) -> anyhow::Result<()> {
         }
     };
     stop.cancel();
-    tasks.close();
-    if tokio::time::timeout(SHUTDOWN, tasks.wait()).await.is_err() {
-        warn!("some tasks did not end in time");
-    }
     metrics.leader.set(0);
+    // What is being written is finished, then the Lease is given back, then the rest may end as it likes.
+    ended(&writers).await;
+    if args.leader_elect && end == End::Stopped {
+        elector.resign().await;
+    }
+    ended(&tasks).await;
     match end {
         End::Stopped => {
-            if args.leader_elect {
-                elector.resign().await;
-            }
             info!("stopped");
             Ok(())
         }
         End::Lost => anyhow::bail!("lost the lead: another replica may write now"),
+    }
+}
+
+/// Waits for tasks that were told to end, but not for long.
+async fn ended(tasks: &TaskTracker) {
+    tasks.close();
+    if tokio::time::timeout(SHUTDOWN, tasks.wait()).await.is_err() {
+        warn!("some tasks did not end in time");
     }
 }
 

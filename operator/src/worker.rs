@@ -59,6 +59,10 @@ async fn visit(cx: &Context, work: &Work) {
 fn describe(error: Option<Error>) -> String {
     let Some(error) = error else { return String::new() };
     let mut text = error.to_string();
+    if let Error::Write { source: kube::Error::Api(status), .. } = &error {
+        // Its own words; the rest of the answer repeats them.
+        return format!("{text}: {}", status.message);
+    }
     let mut source = error.source();
     while let Some(cause) = source {
         text = format!("{text}: {cause}");

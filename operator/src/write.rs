@@ -154,17 +154,31 @@ where
     target.limit("read", api.get_opt(target.name)).await
 }
 
-/// Applies the status of a custom resource. `None` when the resource is gone, or made anew.
+/// How a status is written.
+#[derive(Clone, Copy, Debug)]
+pub enum StatusPatch<'a> {
+    /// Applied server-side.
+    Apply(&'a serde_json::Value),
+    /// Merged: the API server applies nothing to an object that does not fit its definition.
+    Merge(&'a serde_json::Value),
+}
+
+/// Writes the status of a custom resource. `None` when the resource is gone, or made anew.
 pub async fn status(
     cx: &Context,
     api: &Api<DynamicObject>,
     target: &Target<'_>,
     controller: &str,
-    patch: &serde_json::Value,
+    status: StatusPatch<'_>,
 ) -> Result<Option<DynamicObject>> {
     cx.leadership.check()?;
-    let params = PatchParams::apply(&format!("{}-status", manager(controller))).force();
-    let patch = Patch::Apply(patch);
+    let manager = format!("{}-status", manager(controller));
+    let (params, patch) = match status {
+        StatusPatch::Apply(patch) => (PatchParams::apply(&manager).force(), Patch::Apply(patch)),
+        StatusPatch::Merge(patch) => {
+            (PatchParams { field_manager: Some(manager), ..PatchParams::default() }, Patch::Merge(patch))
+        }
+    };
     let call = api.patch_status(target.name, &params, &patch);
     let answer = target.limit("patch the status of", call).await;
     let (result, answer) = match answer {

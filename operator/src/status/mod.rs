@@ -11,11 +11,11 @@ mod kinds;
 use crate::cluster::resources::Status;
 use crate::cluster::version;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::metrics::Write;
 use crate::queue::Work;
 use crate::reconcile::{Have, Outcome, Owner, Plan};
-use crate::write::{self, Target};
+use crate::write::{self, StatusPatch, Target};
 use deepseek_config::document::{Kind, ObjectId};
 use deepseek_crds::v1alpha1::{DeepSeekBackend, DeepSeekConsumer, DeepSeekGateway, DeepSeekRoute};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -95,9 +95,20 @@ async fn write(cx: &Context, id: &ObjectId, owner: &Owner, new: Status) -> Resul
         "metadata": {"name": id.name, "namespace": id.namespace, "uid": owner.known.uid},
         "status": new.to_json()?,
     });
+    let how = if owner.known.malformed.is_some() { StatusPatch::Merge } else { StatusPatch::Apply };
     let controller = Work::Resource(id.clone()).controller();
-    let Some(written) = write::status(cx, &api, &target, controller, &patch).await? else { return Ok(()) };
     let transitions = conditions::transitions(owner.known.status.conditions(), new.conditions());
+    let written = match write::status(cx, &api, &target, controller, how(&patch)).await {
+        // So far from its definition that the API server takes not even a status: an Event has to do.
+        Err(Error::Write { source: kube::Error::Api(status), .. })
+            if status.code == 422 && owner.known.malformed.is_some() =>
+        {
+            transitions.iter().for_each(|transition| cx.events.tell(id, &owner.known.uid, transition));
+            return Ok(());
+        }
+        answer => answer?,
+    };
+    let Some(written) = written else { return Ok(()) };
     for transition in &transitions {
         info!(
             object.ref = %id,

@@ -5,6 +5,6 @@ mod pod;
 mod process;
 mod report_server;
 
-pub use installation::Installation;
+pub use installation::{Installation, SYSTEM};
 pub use pod::{FakePod, GatewayPod};
 pub use process::Operator;

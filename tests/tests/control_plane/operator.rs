@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod documents;
+mod election;
+mod faults;
+mod process;
 mod status;
 mod support;
 mod workload;

@@ -66,7 +66,11 @@ fn each_golden_gateway_becomes_the_expected_objects() {
             std::fs::write(&expected, made).unwrap();
         } else {
             let wanted = std::fs::read_to_string(&expected).unwrap_or_default();
-            assert!(made == wanted, "{} differs; with UPDATE_GOLDEN=1 it is written anew:\n{made}", expected.display());
+            assert!(
+                made == wanted,
+                "{} differs; with UPDATE_GOLDEN=1 it is written anew:\n{made}",
+                expected.display()
+            );
         }
     }
 }
@@ -95,7 +99,8 @@ fn an_autoscaler_owns_the_replicas_and_a_fixed_size_is_the_deployments() {
 
 #[test]
 fn what_pods_load_as_they_run_makes_no_new_pods() {
-    let hot = "{auth: {mode: None}, limits: {maxRequestBodyBytes: 4096}, logLevel: Debug, replicas: {min: 3}}";
+    let hot =
+        "{auth: {mode: None}, limits: {maxRequestBodyBytes: 4096}, logLevel: Debug, replicas: {min: 3}}";
     assert_eq!(pod_template("{}"), pod_template(hot));
     assert_ne!(pod_template("{}"), pod_template("{listeners: [{name: http, port: 9090, protocol: HTTP}]}"));
 }
