@@ -32,6 +32,8 @@ const USER: i64 = 65_532;
 const PRE_STOP_SECONDS: i64 = 2;
 /// What `terminationGracePeriodSeconds` adds to the drain: the sleep above and a margin.
 const GRACE_SECONDS: i64 = 5;
+/// How long a process that failed its liveness probe may take to leave.
+const HUNG_GRACE_SECONDS: i64 = 10;
 
 /// The Deployment. It says nothing of `replicas` where the autoscaler owns them.
 pub fn deployment(input: &Input<'_>, name: String) -> Deployment {
@@ -169,8 +171,7 @@ fn container(input: &Input<'_>, resources: Option<ResourceRequirements>) -> Cont
         ports: Some(listeners.chain([admin]).collect()),
         startup_probe: Some(probe("/startupz", 1, 1, 120)),
         readiness_probe: Some(probe("/readyz", 2, 2, 2)),
-        // Only a runtime that hangs fails it; generous, as a restart cuts every stream.
-        liveness_probe: Some(probe("/livez", 10, 5, 3)),
+        liveness_probe: Some(liveness()),
         lifecycle: Some(Lifecycle {
             pre_stop: Some(LifecycleHandler {
                 sleep: Some(SleepAction { seconds: PRE_STOP_SECONDS }),
@@ -203,6 +204,12 @@ fn from_field(name: &str, path: &str) -> EnvVar {
         }),
         ..EnvVar::default()
     }
+}
+
+/// Only a runtime that hangs fails it; generous, as a restart cuts every stream. What hangs does not drain either:
+/// without a grace period of its own the kubelet would wait for as long as the longest stream may take.
+fn liveness() -> Probe {
+    Probe { termination_grace_period_seconds: Some(HUNG_GRACE_SECONDS), ..probe("/livez", 10, 5, 3) }
 }
 
 fn probe(path: &str, period: i32, timeout: i32, failures: i32) -> Probe {
