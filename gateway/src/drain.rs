@@ -3,7 +3,8 @@
 //! ```text
 //! Serving ──signal──▶ Leaving ──delay──▶ Closing ──idle or timeout──▶ Cut
 //!                     /readyz 503        listeners closed,           connections
-//!                     still accepting    Connection: close, GOAWAY   dropped
+//!                     still accepting,   GOAWAY, quiet               dropped
+//!                     Connection: close  connections end
 //! ```
 //! Listeners hold a clone: they accept until [`Drain::closing`], count what they carry with [`Drain::connection`] and
 //! [`Drain::request`], and drop everything on [`Drain::cut`]. A second signal goes to `Cut` at once.
@@ -17,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// How long connections may still flush the end of an answer to a slow client once no request is in flight. Idle ones
-/// are closed at once; one amid a handshake, or half a request, must not hold up the exit for the whole timeout.
+/// are closed within a second; one amid a handshake, or half a request, must not hold up the exit for the whole timeout.
 const FLUSH: Duration = Duration::from_secs(30);
 
 /// Where the process is on its way out.
@@ -125,9 +126,15 @@ impl Drain {
             self.enter(Phase::Closing);
             let idle = async {
                 self.requests.close();
-                self.requests.wait().await;
                 self.connections.close();
-                let _ = tokio::time::timeout(FLUSH, self.connections.wait()).await;
+                loop {
+                    self.requests.wait().await;
+                    let ended = tokio::time::timeout(FLUSH, self.connections.wait()).await.is_ok();
+                    // A kept connection may have brought one more request in the meantime.
+                    if ended || self.requests.is_empty() {
+                        return;
+                    }
+                }
             };
             let _ = tokio::time::timeout(pace.timeout, idle).await;
         };

@@ -1,7 +1,13 @@
 //! One client connection, from its first byte to its last.
+//!
+//! A kept HTTP/1.1 connection that is closed while the client sends its next request loses that request. So a leaving
+//! process says `Connection: close` with its answers, and ends without a word only what has been quiet for [`QUIET`].
 
+use super::activity::Activity;
+use crate::drain::Phase;
 use crate::pipeline::relay::InFlight;
 use crate::pipeline::{Context, handle};
+use http::{HeaderValue, Version, header};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -19,6 +25,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const H2_STREAMS: u32 = 1000;
 /// An HTTP/2 connection is asked for a sign of life this often, so that a dead peer's streams end.
 const H2_PING: Duration = Duration::from_secs(30);
+/// A connection on which nothing was asked for this long is not about to be used again: so long the answer to a client
+/// far away takes to arrive, and its next request to come.
+const QUIET: Duration = Duration::from_secs(1);
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -56,16 +65,28 @@ async fn converse(
 ) -> Result<(), Failure> {
     let _counted = (context.drain.connection(), InFlight::enter(&context.shared.metrics.connections));
     let (closing, cut) = (context.drain.closing(), context.drain.cut());
-    let service = service_fn(move |request| {
-        let context = Arc::clone(&context);
-        async move { Ok::<_, Infallible>(handle(&context, request).await) }
-    });
+    let activity = Arc::new(Activity::default());
+    let service = {
+        let activity = Arc::clone(&activity);
+        service_fn(move |request: http::Request<hyper::body::Incoming>| {
+            let context = Arc::clone(&context);
+            let one = request.version() <= Version::HTTP_11;
+            let open = Activity::open(&activity, one);
+            async move {
+                let mut response = handle(&context, request).await;
+                if one && context.drain.phase() > Phase::Serving {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response.map(|body| open.counts(body)))
+            }
+        })
+    };
     let connection = PROTOCOL.serve_connection(TokioIo::new(io), service);
     tokio::pin!(connection, cut);
     tokio::select! {
         ended = connection.as_mut() => return ended,
         () = &mut cut => return Ok(()),
-        () = closing => connection.as_mut().graceful_shutdown(),
+        () = async { closing.await; activity.quiet(QUIET).await } => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         ended = connection => ended,

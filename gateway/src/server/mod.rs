@@ -1,5 +1,6 @@
 //! Sockets: listeners, connections, TLS. Each connection carries HTTP/1.1 or HTTP/2, whichever the client speaks.
 
+mod activity;
 mod connection;
 mod tls;
 

@@ -50,7 +50,8 @@ async fn during_the_delay_it_is_not_ready_and_still_serves() -> Result<()> {
         Ok(())
     })
     .await;
-    assert_eq!(chat_json(&gateway, &hello()).await?.0, 200);
+    let answer = chat(&gateway, &hello()).await?;
+    assert_eq!((answer.status().as_u16(), &answer.headers()["connection"]), (200, &"close".parse()?));
     assert_eq!(client().get(gateway.admin_url("/livez")).send().await?.status(), 200);
     let report: serde_json::Value = client().get(gateway.admin_url("/status")).send().await?.json().await?;
     assert_eq!(report["draining"], true);
@@ -113,6 +114,27 @@ async fn an_answer_begun_while_closing_asks_the_client_to_close() -> Result<()> 
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["connection"], "close");
     assert!(!response.bytes().await?.is_empty());
+    assert_eq!(gateway.exited(SOON).await?.code(), Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_kept_connection_is_not_closed_before_the_client_was_told() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("chunks=10&chunk_delay_ms=100&thinking=false");
+    let mut gateway = leaving(&a, "0s", "60s").await?;
+    let kept = client();
+    let ask = || kept.post(gateway.url("/v1/chat/completions")).bearer_auth(KEY).json(&hello_streamed());
+    let mut begun = ask().send().await?;
+    begun.chunk().await?.context("a frame")?;
+    assert!(!begun.headers().contains_key("connection"), "{:?}", begun.headers());
+    gateway.signal("TERM")?;
+    closed(&gateway).await;
+    assert!(begun.text().await?.trim_end().ends_with("[DONE]"));
+    // The listener is closed: only the connection of the first answer can bring this one.
+    let next = ask().send().await?;
+    assert_eq!((next.status().as_u16(), &next.headers()["connection"]), (200, &"close".parse()?));
+    assert!(next.text().await?.trim_end().ends_with("[DONE]"));
     assert_eq!(gateway.exited(SOON).await?.code(), Some(0));
     Ok(())
 }
