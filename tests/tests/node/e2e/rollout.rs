@@ -1,0 +1,28 @@
+//! New pods take the place of the old ones while the gateway serves.
+
+use std::time::Duration;
+
+use deepseek_tests::kubernetes::try_eventually;
+
+use super::{
+    client::Client,
+    load::Load,
+    site::{GatewayPod, SYSTEM, Site},
+};
+
+/// A change of the pods in the middle of a load: every request gets its whole answer.
+pub async fn roll(site: &Site<'_>, client: &Client) -> anyhow::Result<()> {
+    let before: Vec<String> = site.gateway_pods().await?.into_iter().map(|pod| pod.uid).collect();
+    let load = Load::start(client, 3);
+    let patch = r#"{"spec":{"pods":{"annotations":{"team-a.example.com/rolled":"yes"}}}}"#;
+    site.kubectl(&format!("patch deepseekgateway default -n {SYSTEM} --type=merge -p {patch}")).await?;
+    try_eventually("every pod is a new one, and the old ones are gone", Duration::from_mins(2), async || {
+        let pods = site.gateway_pods().await?;
+        let fresh = |pod: &GatewayPod| pod.ready && !pod.leaving && !before.contains(&pod.uid);
+        anyhow::ensure!(pods.len() >= 2 && pods.iter().all(fresh), "{pods:#?}");
+        anyhow::Ok(())
+    })
+    .await?;
+    eprintln!("{}", load.finish().await?.nothing_lost()?);
+    Ok(())
+}
