@@ -70,7 +70,6 @@ pub async fn dispatch(
                 }
                 metrics.attempted(&route.state.metrics, &backend.name, kind);
                 tracing::warn!(route = %route.state.metrics.label, backend = %backend.name, attempt = settlement.attempts, reason = kind, detail = %failure.detail, "attempt failed");
-                tried.insert(choice.at);
                 if failure
                     .retry_after
                     .is_some_and(|after| after > Duration::from_millis(policy.backoff_max_ms))

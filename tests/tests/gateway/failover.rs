@@ -95,7 +95,7 @@ async fn a_whole_answer_that_is_none_or_breaks_off_is_asked_of_the_next_backend(
 
 #[tokio::test]
 async fn a_refused_key_is_left_out_and_the_account_goes_on_with_its_others() -> Result<()> {
-    let a = upstream("a").await?;
+    let (a, standby) = (upstream("a").await?, upstream("standby").await?);
     a.set_for_key(PROVIDER_KEY, "unauthorized");
     let documents = format!(
         "apiVersion: v1
@@ -117,15 +117,19 @@ kind: DeepSeekRoute
 metadata: {{name: chat}}
 spec:
   model: deepseek-flash
-  backends: [{{name: account, backendRef: {{name: account}}}}]
+  backends:
+  - {{name: account, backendRef: {{name: account}}}}
+  - {{name: standby, baseUrl: \"{}\", priority: 1}}
 ",
-        a.base_url()
+        a.base_url(),
+        standby.base_url()
     );
     let gateway = Gateway::standalone(&world(&documents)).await?;
     for _ in 0..4 {
         assert_eq!(chat_json(&gateway, &hello()).await?.0, 200);
     }
     assert_eq!(a.stats().requests, 5, "the refused key was tried once");
+    assert_eq!(standby.stats().requests, 0, "the account itself is well");
     Ok(())
 }
 
