@@ -1,5 +1,6 @@
 //! The commands of README and CI.
 
+mod bench;
 mod cargo;
 mod cluster;
 mod demo;
@@ -24,6 +25,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Bench(bench::Bench),
     Demo(demo::Demo),
     Setup(setup::Setup),
     Test(test::Test),
@@ -34,6 +36,7 @@ enum Command {
 fn main() -> ExitCode {
     let succeeded = |()| ExitCode::SUCCESS;
     let done = match Arguments::parse().command {
+        Command::Bench(bench) => bench.run().map(succeeded),
         Command::Demo(demo) => demo.run().map(succeeded),
         Command::Setup(setup) => setup.run().map(succeeded),
         Command::Test(test) => test.run(),

@@ -12,7 +12,7 @@ use std::fs::{self, File, TryLockError};
 
 use anyhow::Context as _;
 use clap::Args;
-use kubernetes_assets::{GO_MODULES, Tier, brought_along, cache_dir};
+use kubernetes_assets::{BENCH_PROGRAMS, DEBIAN_PROGRAMS, GO_MODULES, Tier, brought_along, cache_dir};
 
 use crate::tools::Progress;
 
@@ -56,10 +56,8 @@ impl Setup {
 /// Brings what tests of `tier` need.
 pub(crate) fn prepare(tier: Tier) -> anyhow::Result<()> {
     let progress = Progress::start("setup");
-    let cache = cache_dir();
-    fs::create_dir_all(&cache).with_context(|| format!("failed to create {}", cache.display()))?;
     let _turn = take_turn(&progress)?;
-    debian::install(tier, &progress)?;
+    debian::install(DEBIAN_PROGRAMS.iter().filter(|program| program.tier <= tier), &progress)?;
     match brought_along() {
         Some(variable) => progress.say(&format!("{variable} is set: no Kubernetes is built")),
         None => {
@@ -75,9 +73,18 @@ pub(crate) fn prepare(tier: Tier) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Brings what measurements need, and nothing of Kubernetes.
+pub(crate) fn prepare_for_bench() -> anyhow::Result<()> {
+    let progress = Progress::start("setup");
+    let _turn = take_turn(&progress)?;
+    debian::install(BENCH_PROGRAMS.iter(), &progress)
+}
+
 /// Waits until no other run is at it; the turn ends when the file is dropped, or with the process.
 fn take_turn(progress: &Progress) -> anyhow::Result<File> {
-    let path = cache_dir().join("setup.lock");
+    let cache = cache_dir();
+    fs::create_dir_all(&cache).with_context(|| format!("failed to create {}", cache.display()))?;
+    let path = cache.join("setup.lock");
     let file = File::create(&path).with_context(|| format!("failed to create {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => {}

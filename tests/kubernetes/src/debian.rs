@@ -44,6 +44,13 @@ pub static PROGRAMS: [DebianProgram; 21] = [
     needs("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev", Tier::Node),
 ];
 
+/// What `cargo xtask bench` takes from Debian besides.
+pub static BENCH_PROGRAMS: [DebianProgram; 3] = [
+    needs("wrk", "wrk", Tier::Unit),
+    needs("nginx", "nginx-light", Tier::Unit),
+    needs("taskset", "util-linux", Tier::Unit),
+];
+
 impl DebianProgram {
     /// Whether it is on this machine.
     pub fn is_installed(&self) -> bool {

@@ -18,7 +18,7 @@ use std::{
 
 pub use cargo::{cargo, static_build};
 pub use clients::{CLIENT_REQUIREMENTS, client_environment, client_python};
-pub use debian::{DebianProgram, PROGRAMS as DEBIAN_PROGRAMS};
+pub use debian::{BENCH_PROGRAMS, DebianProgram, PROGRAMS as DEBIAN_PROGRAMS};
 pub use go::{COREDNS, GoModule, HELM, KUBERNETES, METRICS_SERVER, MODULES as GO_MODULES};
 
 /// Names a folder with `etcd`, `kube-apiserver`, … to use instead of our own build, as controller-runtime's does.

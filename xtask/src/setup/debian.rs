@@ -3,17 +3,24 @@
 use std::{os::unix::fs::MetadataExt as _, path::Path, process::Command};
 
 use anyhow::Context as _;
-use kubernetes_assets::{DEBIAN_PROGRAMS, Tier};
+use kubernetes_assets::DebianProgram;
 
 use crate::tools::Progress;
 
 /// Packages that start a server of their own when installed, and its service. The tests start theirs on free ports.
-const SERVICES: [(&str, &str); 3] =
-    [("redis-server", "redis-server"), ("etcd-server", "etcd"), ("containerd", "containerd")];
+const SERVICES: [(&str, &str); 4] = [
+    ("redis-server", "redis-server"),
+    ("etcd-server", "etcd"),
+    ("containerd", "containerd"),
+    ("nginx-light", "nginx"),
+];
 
-/// Installs the packages whose programs are missing.
-pub(super) fn install(tier: Tier, progress: &Progress) -> anyhow::Result<()> {
-    let missing = DEBIAN_PROGRAMS.iter().filter(|program| program.tier <= tier && !program.is_installed());
+/// Installs the packages of those `programs` that are missing.
+pub(super) fn install<'a>(
+    programs: impl Iterator<Item = &'a DebianProgram>,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    let missing = programs.filter(|program| !program.is_installed());
     let packages: Vec<&str> = missing.map(|program| program.package).collect();
     if packages.is_empty() {
         return Ok(());
