@@ -82,7 +82,11 @@ pub fn start(format: Format, fixed: Option<Level>) -> LevelHandle {
 }
 
 fn targets(level: LevelFilter) -> Targets {
-    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(OWN, level)
+    Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target(OWN, level)
+        // Every failure comes back from it as well, and is logged where it matters.
+        .with_target("kube_client", LevelFilter::OFF)
 }
 
 fn from_args(level: Level) -> LevelFilter {
@@ -136,8 +140,8 @@ mod tests {
         let debug = targets(LevelFilter::DEBUG);
         assert!(debug.would_enable("deepseek_gateway::pipeline", &Event::DEBUG));
         assert!(!debug.would_enable("h2::codec", &Event::DEBUG));
-        assert!(debug.would_enable("kube_client::client", &Event::WARN));
+        assert!(debug.would_enable("rustls::conn", &Event::WARN));
         let error = targets(LevelFilter::ERROR);
-        assert!(!error.would_enable("kube_client::client", &Event::WARN));
+        assert!(!error.would_enable("rustls::conn", &Event::WARN));
     }
 }

@@ -19,6 +19,7 @@ use kube::runtime::utils::StreamBackoff;
 use kube::runtime::watcher::{self, Event, ExponentialBackoff};
 use kube::{Client, ResourceExt as _};
 use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
 use std::time::Duration;
 
 /// Watches end and begin anew this often: some load balancers drop a connection silent for 240 s.
@@ -99,7 +100,11 @@ impl Cluster {
 
     fn broke(&self, resource: &'static str, error: &watcher::Error) -> Option<Change> {
         self.metrics.watch_broke(resource);
-        tracing::warn!(resource, %error, "watch broke and begins anew; what is loaded keeps serving");
+        let mut cause: &dyn Error = error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        tracing::warn!(resource, %error, %cause, "watch broke and begins anew; what is loaded keeps serving");
         None
     }
 }
