@@ -26,6 +26,11 @@ fn main() {
     let start = Instant::now();
     manifest::read(MANIFEST).unwrap();
     per("read another one", start, 1);
+    let many: Vec<_> = (0..ROUTES).map(|i| MANIFEST.replace("chat", &format!("chat-{i}"))).collect();
+    let many = many.join("---");
+    let start = Instant::now();
+    assert_eq!(manifest::read(&many).unwrap().len(), ROUTES as usize);
+    per("read one of a file of many", start, ROUTES);
 
     let mut world = World::default();
     let gateway = json!({"metadata": {"name": "default", "namespace": "infra"}, "spec": {"default": true}});

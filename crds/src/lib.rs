@@ -31,6 +31,17 @@ pub fn all() -> Vec<(&'static str, CustomResourceDefinition)> {
     ]
 }
 
+/// The schema of each kind, as it stands in the definitions.
+#[must_use]
+pub fn schemas() -> Vec<(&'static str, serde_json::Value)> {
+    vec![
+        ("DeepSeekRoute", schema::structural::<v1alpha1::DeepSeekRoute>()),
+        ("DeepSeekBackend", schema::structural::<v1alpha1::DeepSeekBackend>()),
+        ("DeepSeekGateway", schema::structural::<v1alpha1::DeepSeekGateway>()),
+        ("DeepSeekConsumer", schema::structural::<v1alpha1::DeepSeekConsumer>()),
+    ]
+}
+
 /// The checked-in YAML of the definition with file name `file`.
 pub fn yaml(file: &str) -> Result<String, Box<dyn std::error::Error>> {
     let (_, definition) =

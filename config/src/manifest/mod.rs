@@ -1,8 +1,8 @@
 //! Manifests as users write them, where no API server stands in between (standalone mode, tests): text in, typed objects
 //! or precise errors out, one document at a time, so that what is wrong with one does not touch the others.
 //!
-//! Held against the very definitions that the API server would use: fields ([`schema`]) and CEL rules. Stricter in one
-//! thing: a field that does not exist is an error instead of being dropped. No message repeats a value that may be a key.
+//! Held against the very definitions that the API server would use ([`schema`]), but for one thing: a field that does not
+//! exist is an error instead of being dropped. No message repeats a value that may be a key.
 
 mod place;
 mod read;

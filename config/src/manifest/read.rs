@@ -198,6 +198,11 @@ fn resource(kind: Kind, mut document: Map<String, Value>) -> Result<Resource, St
     if !problems.is_empty() {
         return Err(problems.join(" "));
     }
+    typed_resource(kind, document)
+}
+
+/// The resource that `document` holds, whatever its schema would say of it.
+pub(super) fn typed_resource(kind: Kind, document: Value) -> Result<Resource, String> {
     Ok(match kind {
         Kind::Gateway => Resource::Gateway(Arc::new(typed(document)?)),
         Kind::Backend => Resource::Backend(Arc::new(typed(document)?)),

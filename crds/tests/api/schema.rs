@@ -112,6 +112,15 @@ fn every_value_of_an_enum_is_explained() {
 }
 
 #[test]
+fn the_schemas_alone_are_those_of_the_definitions() {
+    for ((kind, in_definition), (alone_kind, alone)) in schemas().zip(deepseek_crds::schemas()) {
+        // The definition holds numbers as floats.
+        let fields = |schema: &Value| schema["properties"]["spec"]["properties"].as_object().map(Map::len);
+        assert_eq!((kind.as_str(), fields(&in_definition)), (alone_kind, fields(&alone)));
+    }
+}
+
+#[test]
 fn every_definition_is_small() {
     for (file, _) in deepseek_crds::all() {
         let bytes = deepseek_crds::yaml(file).unwrap().len();
