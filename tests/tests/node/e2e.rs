@@ -2,7 +2,8 @@
 //! story, as each chapter needs the one before.
 //!
 //! ```text
-//! install ▶ quickstart ▶ talk ▶ upstream dies ▶ key rotates ▶ rollout ▶ pod dies, pod hangs ▶ scaling ▶ route goes ▶ uninstall
+//! install ▶ quickstart ▶ talk ▶ upstream dies ▶ key rotates ▶ pod dies ▶ API server is away ▶ rollouts ▶ pod hangs
+//!         ▶ scaling ▶ route goes ▶ uninstall
 //! ```
 //!
 //! Every step is printed with its time; a step that fails prints what the cluster looked like.
@@ -12,6 +13,7 @@ mod deletion;
 mod failover;
 mod install;
 mod load;
+mod outage;
 mod quickstart;
 mod rollout;
 mod rotation;
@@ -48,8 +50,10 @@ async fn a_release_is_installed_serves_survives_what_happens_to_it_and_leaves_no
     site.step("the status tells that the primary is out", failover::status(&site, &gateway)).await;
     site.step("the primary is back and takes over again", failover::recovery(&site, &gateway)).await;
     site.step("the provider's key is rotated under load", rotation::rotate(&site, &gateway)).await;
-    site.step("a rollout under load loses no request", rollout::roll(&site, &gateway)).await;
     site.step("a killed gateway process is started again", self_healing::kill(&site, &gateway)).await;
+    site.step("without an API server it serves, and even starts", outage::restart(&site, &gateway)).await;
+    // New pods for the next chapter: the kubelet takes its time with a container that ends again and again.
+    site.step("two rollouts under load lose no request", rollout::roll(&site, &gateway)).await;
     site.step("a hung gateway process is started again", self_healing::hang(&site, &gateway)).await;
     site.step("the autoscaler reads the CPU", scaling::reads_cpu(&site)).await;
     site.step("a deleted route is no longer served", deletion::delete(&site, &gateway)).await;

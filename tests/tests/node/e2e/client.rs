@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     quickstart::CALLER_KEY,
-    site::{SYSTEM, Site},
+    site::{GatewayPod, SYSTEM, Site},
 };
 
 /// A stream of two seconds.
@@ -18,7 +18,7 @@ pub const TWO_SECONDS: &str = "thinking=false&chunks=40&chunk_delay_ms=50";
 /// Longest wait for a whole answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Reaches the gateway's Service from outside the cluster, as the machine of the test can.
+/// Reaches the gateway from outside the cluster, as the machine of the test can.
 #[derive(Clone, Debug)]
 pub struct Client {
     /// The base URL, as an SDK wants it.
@@ -48,6 +48,12 @@ pub fn is_from(upstream: &str, text: &str) -> anyhow::Result<()> {
 }
 
 impl Client {
+    /// Reaches one pod of the gateway, past its Service.
+    pub fn of_pod(pod: &GatewayPod) -> Self {
+        Self { base_url: format!("http://{}:8080/v1", pod.address) }
+    }
+
+    /// Reaches the gateway by the address of its Service.
     pub async fn connect(site: &Site<'_>) -> anyhow::Result<Self> {
         let service = Api::<Service>::namespaced(site.node.client().await?, SYSTEM).get("default").await?;
         let address = service.spec.and_then(|spec| spec.cluster_ip).context("the Service has no address")?;

@@ -10,19 +10,24 @@ use super::{
     site::{GatewayPod, SYSTEM, Site},
 };
 
-/// A change of the pods in the middle of a load: every request gets its whole answer.
+/// A change of the gateway's spec, then what people do by hand, under one load: every request gets its whole answer.
 pub async fn roll(site: &Site<'_>, client: &Client) -> anyhow::Result<()> {
-    let before: Vec<String> = site.gateway_pods().await?.into_iter().map(|pod| pod.uid).collect();
     let load = Load::start(client, 3);
-    let patch = r#"{"spec":{"pods":{"annotations":{"team-a.example.com/rolled":"yes"}}}}"#;
-    site.kubectl(&format!("patch deepseekgateway default -n {SYSTEM} --type=merge -p {patch}")).await?;
-    try_eventually("every pod is a new one, and the old ones are gone", Duration::from_mins(2), async || {
-        let pods = site.gateway_pods().await?;
-        let fresh = |pod: &GatewayPod| pod.ready && !pod.leaving && !before.contains(&pod.uid);
-        anyhow::ensure!(pods.len() >= 2 && pods.iter().all(fresh), "{pods:#?}");
-        anyhow::Ok(())
-    })
-    .await?;
+    let patch = r#"{"spec":{"pods":{"annotations":{"example.com/rolled":"yes"}}}}"#;
+    let patch = format!("patch deepseekgateway default -n {SYSTEM} --type=merge -p {patch}");
+    let restart = format!("rollout restart deployment/default-gateway -n {SYSTEM}");
+    for command in [patch, restart] {
+        let before: Vec<String> = site.gateway_pods().await?.into_iter().map(|pod| pod.uid).collect();
+        site.kubectl(&command).await?;
+        let what = format!("every pod is a new one, and the old ones are gone, after {command}");
+        try_eventually(&what, Duration::from_mins(1), async || {
+            let pods = site.gateway_pods().await?;
+            let fresh = |pod: &GatewayPod| pod.ready && !pod.leaving && !before.contains(&pod.uid);
+            anyhow::ensure!(pods.len() >= 2 && pods.iter().all(fresh), "{pods:#?}");
+            anyhow::Ok(())
+        })
+        .await?;
+    }
     eprintln!("{}", load.finish().await?.nothing_lost()?);
     Ok(())
 }

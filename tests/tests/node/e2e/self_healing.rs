@@ -37,14 +37,15 @@ pub async fn hang(site: &Site<'_>, client: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn a_ready_pod(site: &Site<'_>, number: usize) -> anyhow::Result<GatewayPod> {
+/// The gateway pod of this number among those that are ready.
+pub async fn a_ready_pod(site: &Site<'_>, number: usize) -> anyhow::Result<GatewayPod> {
     let pods = site.gateway_pods().await?;
     let mut ready = pods.iter().filter(|pod| pod.ready && !pod.leaving);
     ready.nth(number).cloned().with_context(|| format!("too few pods are ready: {pods:?}"))
 }
 
 /// Sends a signal to the gateway's process in the pod `name`: processes of pods are seen from outside.
-fn signal(signal: &str, name: &str) -> anyhow::Result<()> {
+pub fn signal(signal: &str, name: &str) -> anyhow::Result<()> {
     let variable = format!("POD_NAME={name}");
     let is_it = |process: &std::fs::DirEntry| {
         let program = std::fs::read_link(process.path().join("exe")).unwrap_or_default();

@@ -44,6 +44,7 @@ pub struct Site<'a> {
 pub struct GatewayPod {
     pub name: String,
     pub uid: String,
+    pub address: String,
     pub ready: bool,
     pub restarts: i32,
     pub leaving: bool,
@@ -122,6 +123,7 @@ impl From<Pod> for GatewayPod {
         Self {
             name: pod.name_any(),
             uid: pod.uid().unwrap_or_default(),
+            address: status.pod_ip.unwrap_or_default(),
             ready: conditions.iter().any(|it| it.type_ == "Ready" && it.status == "True"),
             restarts: status.container_statuses.iter().flatten().map(|it| it.restart_count).sum(),
             leaving: pod.metadata.deletion_timestamp.is_some(),
