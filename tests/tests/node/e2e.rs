@@ -14,6 +14,7 @@ mod failover;
 mod install;
 mod load;
 mod outage;
+mod process;
 mod quickstart;
 mod rollout;
 mod rotation;

@@ -6,7 +6,8 @@ use deepseek_tests::kubernetes::try_eventually;
 
 use super::{
     client::{Client, fresh},
-    self_healing::{a_ready_pod, signal},
+    process::Process,
+    self_healing::a_ready_pod,
     site::{SYSTEM, Site},
 };
 
@@ -23,12 +24,7 @@ pub async fn restart(site: &Site<'_>, client: &Client) -> anyhow::Result<()> {
     site.node.stop_api_server()?;
     anyhow::ensure!(site.kubectl("get namespaces").await.is_err(), "the API server still answers");
     client.ask().await?;
-    signal("KILL", &pod.name)?;
-    try_eventually("the process is gone", BACK, async || {
-        anyhow::ensure!(own.ask_by(&kept).await.is_err(), "it still answers");
-        anyhow::Ok(())
-    })
-    .await?;
+    Process::of_gateway(&pod)?.kill().await?;
     try_eventually("it serves from its last good copy", BACK, async || own.ask_by(&kept).await).await?;
 
     site.node.start_api_server().await?;

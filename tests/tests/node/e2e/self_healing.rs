@@ -1,9 +1,6 @@
 //! A gateway process that died, and one that hangs: both are started again, and meanwhile the other pod serves.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use deepseek_tests::kubernetes::try_eventually;
@@ -11,6 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     client::{Client, fresh},
+    process::Process,
     site::{GatewayPod, SYSTEM, Site},
 };
 
@@ -22,14 +20,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// `kill -9` of the gateway's process.
 pub async fn kill(site: &Site<'_>, client: &Client) -> anyhow::Result<()> {
     let pod = a_ready_pod(site, 0).await?;
-    signal("KILL", &pod.name)?;
+    Process::of_gateway(&pod)?.kill().await?;
     restarted(site, client, &pod, Duration::from_secs(30)).await
 }
 
 /// A process that is there and does nothing: nobody but the liveness probe notices.
 pub async fn hang(site: &Site<'_>, client: &Client) -> anyhow::Result<()> {
     let pod = a_ready_pod(site, 1).await?;
-    signal("STOP", &pod.name)?;
+    Process::of_gateway(&pod)?.signal("STOP")?;
     restarted(site, client, &pod, Duration::from_mins(2)).await?;
     let events = format!("get events -n {SYSTEM} --field-selector involvedObject.name={}", pod.name);
     let events = site.kubectl(&events).await?;
@@ -42,22 +40,6 @@ pub async fn a_ready_pod(site: &Site<'_>, number: usize) -> anyhow::Result<Gatew
     let pods = site.gateway_pods().await?;
     let mut ready = pods.iter().filter(|pod| pod.ready && !pod.leaving);
     ready.nth(number).cloned().with_context(|| format!("too few pods are ready: {pods:?}"))
-}
-
-/// Sends a signal to the gateway's process in the pod `name`: processes of pods are seen from outside.
-pub fn signal(signal: &str, name: &str) -> anyhow::Result<()> {
-    let variable = format!("POD_NAME={name}");
-    let is_it = |process: &std::fs::DirEntry| {
-        let program = std::fs::read_link(process.path().join("exe")).unwrap_or_default();
-        let variables = std::fs::read(process.path().join("environ")).unwrap_or_default();
-        program.ends_with("deepseek-gateway")
-            && variables.split(|byte| *byte == 0).any(|it| it == variable.as_bytes())
-    };
-    let process = std::fs::read_dir("/proc")?.flatten().find(is_it);
-    let process = process.with_context(|| format!("no process of the pod {name}"))?.file_name();
-    let sent = Command::new("kill").arg(format!("-{signal}")).arg(&process).status()?;
-    anyhow::ensure!(sent.success(), "kill -{signal} {} failed", process.display());
-    Ok(())
 }
 
 /// Waits until the pod's container was started again, and holds the Service against its promise all the while.
