@@ -1,6 +1,8 @@
 //! Whatever a CEL rule of the definitions refuses, the compiler refuses by itself, and says more: so nothing harmful
 //! gets through where no API server evaluates the rules.
 
+#![expect(clippy::needless_pass_by_value, reason = "specs are written in place")]
+
 use super::super::read::typed_resource;
 use crate::document::Kind;
 use crate::world::World;
@@ -93,6 +95,8 @@ fn the_compiler_refuses_whatever_a_rule_refuses() {
         assert_eq!(accepted.reason, Reason::Invalid, "{document}: {accepted:?}");
     }
     let mut rules = BTreeSet::new();
-    Kind::ALL.into_iter().for_each(|kind| messages(&definition(kind), &mut rules));
+    for kind in Kind::ALL {
+        messages(&definition(kind), &mut rules);
+    }
     assert_eq!(broken, rules, "a rule without an offender here");
 }
