@@ -71,6 +71,9 @@ const BYTES_PER_TOKEN: u64 = 4;
 
 /// Checks `body` for `endpoint`.
 pub fn check(endpoint: Endpoint, body: &Bytes) -> Result<Call, GatewayError> {
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(not_an_object(body));
+    }
     let probe: Probe<'_> = serde_json::from_slice(body).map_err(|error| explain(body, &error))?;
     let model = required(probe.model, "model")?;
     let name: Cow<'_, str> = serde_json::from_str::<CowStr<'_>>(model.get())
@@ -126,6 +129,13 @@ fn check_content<'a>(endpoint: Endpoint, probe: &Probe<'a>) -> Result<&'a RawVal
         Endpoint::Completions => required(probe.prompt, "prompt"),
         Endpoint::Embeddings | Endpoint::Responses => required(probe.input, "input"),
         Endpoint::Models => Err(GatewayError::new(Code::MethodNotAllowed, "This URL takes GET only.")),
+    }
+}
+
+fn not_an_object(body: &Bytes) -> GatewayError {
+    match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+        Ok(_) => GatewayError::new(Code::InvalidJson, "The request body must be a JSON object."),
+        Err(error) => explain(body, &error),
     }
 }
 

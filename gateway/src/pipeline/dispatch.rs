@@ -26,6 +26,7 @@ pub async fn dispatch(
     deadline: Instant,
 ) -> Result<Answer, GatewayError> {
     let policy = &route.policy.failover;
+    let request_id = settlement.request_id.clone();
     let (mut tried, mut barred) = (Set::default(), Set::default());
     let mut last: Last = None;
     while settlement.attempts < policy.attempts {
@@ -35,8 +36,10 @@ pub async fn dispatch(
         };
         let backend = &route.backends[choice.at];
         if choice.again {
-            let pause = pause(route, settlement.attempts, last.as_ref().and_then(|(f, _)| f.retry_after));
-            if Instant::now() + pause >= deadline {
+            let asked_for =
+                last.as_ref().filter(|(_, name)| *name == backend.name).and_then(|(f, _)| f.retry_after);
+            let pause = pause(route, settlement.attempts, asked_for);
+            if Instant::now().checked_add(pause).is_none_or(|at| at >= deadline) {
                 break;
             }
             tokio::time::sleep(pause).await;
@@ -61,15 +64,16 @@ pub async fn dispatch(
             Err(failure) => {
                 let kind = judge::name(failure.kind);
                 let another_key = failure.key_refused && backend.keys.refused(key_at);
-                if another_key {
-                    // The account is well; it is asked again at once, with its next key.
+                if another_key || !failure.counts {
                     drop(choice.permit);
                 } else {
                     choice.permit.failed(kind);
+                }
+                if !another_key {
                     tried.insert(choice.at);
                 }
                 metrics.attempted(&route.state.metrics, &backend.name, kind);
-                tracing::warn!(route = %route.state.metrics.label, backend = %backend.name, attempt = settlement.attempts, reason = kind, detail = %failure.detail, "attempt failed");
+                tracing::warn!(route = %route.state.metrics.label, backend = %backend.name, attempt = settlement.attempts, reason = kind, detail = %failure.detail, request_id = request_id.to_str().unwrap_or_default(), "attempt failed");
                 if failure
                     .retry_after
                     .is_some_and(|after| after > Duration::from_millis(policy.backoff_max_ms))
@@ -78,7 +82,10 @@ pub async fn dispatch(
                 }
                 let retry = policy.retry_on.contains(&failure.kind) && Instant::now() < deadline;
                 last = Some((failure, Arc::clone(&backend.name)));
-                if !retry {
+                if another_key && Instant::now() < deadline {
+                    // The account is well: it is asked again at once, with its next key, and that is the same attempt.
+                    settlement.attempts -= 1;
+                } else if !retry {
                     break;
                 }
             }

@@ -2,7 +2,7 @@
 
 use super::error::{Code, GatewayError};
 use deepseek_crds::v1alpha1::Flavor;
-use http::Method;
+use http::{HeaderMap, HeaderValue, Method, header};
 
 /// What a client may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,7 +60,10 @@ impl Endpoint {
         if *method == wanted {
             return Ok(endpoint);
         }
-        Err(GatewayError::new(Code::MethodNotAllowed, format!("This URL takes {wanted} only.")))
+        let mut error = GatewayError::new(Code::MethodNotAllowed, format!("This URL takes {wanted} only."));
+        let allow = HeaderValue::from_static(if endpoint == Self::Models { "GET" } else { "POST" });
+        error.headers = Some(Box::new(HeaderMap::from_iter([(header::ALLOW, allow)])));
+        Err(error)
     }
 
     /// Low-cardinality name for metrics and logs.

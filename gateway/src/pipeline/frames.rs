@@ -48,7 +48,8 @@ fn whole_events(bytes: &[u8]) -> usize {
         return bytes.len();
     }
     let lf = memmem::rfind(bytes, b"\n\n").map_or(0, |at| at + 2);
-    let crlf = memmem::rfind(bytes, b"\r\n\r\n").map_or(0, |at| at + 4);
+    // "\r\n\r\n", and "\n\r\n" where lines end in different ways.
+    let crlf = memmem::rfind(bytes, b"\n\r\n").map_or(0, |at| at + 3);
     lf.max(crlf)
 }
 

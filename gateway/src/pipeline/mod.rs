@@ -128,6 +128,7 @@ async fn answer(
         backend: None,
         usage: None,
         estimated_output: 0,
+        request_id: headers.get(REQUEST_ID).cloned().unwrap_or_else(new_request_id),
         ending: Ending::Cancelled,
         in_flight,
     };

@@ -118,9 +118,9 @@ impl QuotaState {
             *counter = Counter { used: 0, ends_at_ms: clock.end_after(now_ms) };
         }
         let amount = amount.min(self.limit);
-        let fits = counter.used + amount <= self.limit;
+        let fits = counter.used.saturating_add(amount) <= self.limit;
         if fits || !self.enforced() {
-            counter.used += amount;
+            counter.used = counter.used.saturating_add(amount);
             let reservation = Reservation {
                 quota: Arc::clone(self),
                 counter: name,

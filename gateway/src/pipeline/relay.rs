@@ -7,7 +7,7 @@
 
 use super::endpoint::{Endpoint, StreamEnd};
 use super::error::{Code, GatewayError};
-use super::frames::{Framer, carries_data};
+use super::frames::{Framer, carries_data, data_of};
 use super::reply::BrokenOff;
 use super::settle::{Ending, Settlement};
 use super::tap::Tap;
@@ -15,7 +15,6 @@ use crate::upstream::attempt::Answer;
 use bytes::Bytes;
 use http_body::{Body as _, SizeHint};
 use hyper::body::Incoming;
-use memchr::memmem;
 use prometheus_client::metrics::gauge::Gauge;
 use std::collections::VecDeque;
 use std::future::Future as _;
@@ -23,6 +22,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How long the backend may take to end its body after the end mark: one that does leaves its connection for reuse.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// An answer on its way.
 pub struct Relay {
@@ -42,8 +44,8 @@ struct Stream {
     endpoint: Endpoint,
     idle: Duration,
     last_data: Instant,
-    /// The last events with data: they tell whether the stream reached its end.
-    last_events: Bytes,
+    /// Whether the end mark has passed.
+    reached_end: bool,
     _in_flight: InFlight,
 }
 
@@ -74,7 +76,7 @@ impl Relay {
             endpoint: settlement.endpoint,
             idle: settlement.route.idle_timeout(),
             last_data: now,
-            last_events: Bytes::new(),
+            reached_end: false,
             _in_flight: InFlight::enter(&settlement.shared.metrics.streams),
         });
         let first_check = stream.as_ref().map_or(deadline, |s| deadline.min(now + s.idle));
@@ -114,12 +116,15 @@ impl Relay {
             match Pin::new(&mut self.upstream).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => self.ready.extend(frame.into_data().ok()),
                 Poll::Ready(None) => return Poll::Ready(self.finish()),
+                // After the end mark nothing is missing, however the connection ends.
+                Poll::Ready(Some(Err(_))) if self.reached_end() => return Poll::Ready(self.finish()),
                 Poll::Ready(Some(Err(_))) => {
                     return Poll::Ready(Some(self.break_off("the backend closed the connection")));
                 }
                 Poll::Pending => {
                     let reason = ready!(self.poll_timers(cx));
-                    return Poll::Ready(Some(self.break_off(reason)));
+                    let over = self.reached_end();
+                    return Poll::Ready(if over { self.finish() } else { Some(self.break_off(reason)) });
                 }
             }
         }
@@ -135,9 +140,12 @@ impl Relay {
         let events = stream.framer.push(piece)?;
         if carries_data(&events) {
             stream.last_data = Instant::now();
-            stream.last_events = events.clone();
+            if !stream.reached_end && reaches_end(stream.endpoint, &events) {
+                stream.reached_end = true;
+                self.timer.as_mut().reset(stream.last_data + LINGER);
+            }
             // DeepSeek sends a token an event.
-            self.settlement.estimated_output += 1;
+            self.settlement.estimated_output += data_of(&events).count() as u64;
             self.tap.feed(&events);
         }
         Some(events)
@@ -149,6 +157,9 @@ impl Relay {
         loop {
             ready!(self.timer.as_mut().poll(cx));
             let now = Instant::now();
+            if self.reached_end() {
+                return Poll::Ready("the stream is over");
+            }
             if now >= self.deadline {
                 return Poll::Ready("the call took longer than the route's request timeout");
             }
@@ -160,18 +171,18 @@ impl Relay {
         }
     }
 
+    fn reached_end(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.reached_end)
+    }
+
     fn finish(&mut self) -> Option<Result<Bytes, BrokenOff>> {
-        let rest = match &mut self.stream {
-            None => Bytes::new(),
-            Some(stream) => {
-                let rest = stream.framer.rest();
-                if !reached_end(stream.endpoint, &stream.last_events) && !reached_end(stream.endpoint, &rest)
-                {
-                    return Some(self.break_off("the backend ended the stream before its end"));
-                }
-                rest
+        let mut rest = Bytes::new();
+        if let Some(stream) = &mut self.stream {
+            rest = stream.framer.rest();
+            if !stream.reached_end && !reaches_end(stream.endpoint, &rest) {
+                return Some(self.break_off("the backend ended the stream before its end"));
             }
-        };
+        }
         self.tap.feed(&rest);
         self.end(Ending::Complete);
         (!rest.is_empty()).then_some(Ok(rest))
@@ -214,9 +225,13 @@ impl Drop for Relay {
     }
 }
 
-fn reached_end(endpoint: Endpoint, events: &[u8]) -> bool {
+/// Whether the end mark is among `events`: as a whole payload or the name of an event, never inside of text.
+fn reaches_end(endpoint: Endpoint, events: &[u8]) -> bool {
     match endpoint.stream_end() {
-        StreamEnd::Done => memmem::find(events, b"[DONE]").is_some(),
-        StreamEnd::Event(names) => names.iter().any(|name| memmem::find(events, name.as_bytes()).is_some()),
+        StreamEnd::Done => data_of(events).any(|data| data == b"[DONE]"),
+        StreamEnd::Event(names) => events
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| line.strip_prefix(b"event:"))
+            .any(|name| names.iter().any(|end| name.trim_ascii() == end.as_bytes())),
     }
 }

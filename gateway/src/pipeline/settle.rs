@@ -6,6 +6,7 @@ use super::relay::InFlight;
 use super::tap::Usage;
 use crate::drain::Token;
 use crate::snapshot::{Consumer, Route, Shared};
+use http::HeaderValue;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -48,6 +49,8 @@ pub struct Settlement {
     pub usage: Option<Usage>,
     /// Output tokens seen, estimated.
     pub estimated_output: u64,
+    /// Its `x-request-id`.
+    pub request_id: HeaderValue,
     /// How it ended.
     pub ending: Ending,
     /// Counts it as in flight.
@@ -56,10 +59,16 @@ pub struct Settlement {
 
 impl Settlement {
     fn used(&self) -> Option<Usage> {
-        if self.usage.is_some() || self.backend.is_none() || self.status >= 400 {
-            return self.usage;
+        let seen = Usage { input: self.estimated_input, cached_input: 0, output: self.estimated_output };
+        match (self.usage, self.ending) {
+            (Some(reported), Ending::Complete) => Some(reported),
+            // What was reported before the end can be short of what was sent: Anthropic's opening event counts 1.
+            (Some(reported), _) => Some(Usage { output: reported.output.max(seen.output), ..reported }),
+            (None, Ending::Refused(_)) => None,
+            (None, Ending::Complete) => (self.status < 400).then_some(seen),
+            // The provider had the prompt.
+            (None, Ending::Broken | Ending::Cancelled) => (self.attempts > 0).then_some(seen),
         }
-        Some(Usage { input: self.estimated_input, cached_input: 0, output: self.estimated_output })
     }
 }
 
@@ -98,6 +107,7 @@ impl Drop for Settlement {
             reason,
             backend = self.backend.as_deref().unwrap_or(""),
             attempts = self.attempts,
+            request_id = self.request_id.to_str().unwrap_or_default(),
             input_tokens = used.map(|u| u.input),
             output_tokens = used.map(|u| u.output),
             duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),

@@ -38,6 +38,8 @@ enum State {
 
 static KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 const KEY_LEN: usize = 7;
+/// The most tokens of a kind that one answer is believed to have: far above any model's context.
+const MOST: u64 = 1_000_000_000;
 /// A usage object is far smaller; a larger one is not one.
 const MAX_OBJECT: usize = 8192;
 
@@ -122,7 +124,7 @@ impl Tap {
 
     fn add(&mut self, wire: &Wire) {
         let cached = |details: &Option<Details>| details.as_ref().and_then(|d| d.cached_tokens);
-        let largest = |values: [Option<u64>; 3]| values.into_iter().flatten().max().unwrap_or(0);
+        let largest = |values: [Option<u64>; 3]| values.into_iter().flatten().max().unwrap_or(0).min(MOST);
         let held = self.found.get_or_insert_default();
         held.input = held.input.max(largest([wire.prompt_tokens, wire.input_tokens, None]));
         held.output = held.output.max(largest([wire.completion_tokens, wire.output_tokens, None]));

@@ -16,6 +16,8 @@ pub struct Activity(Mutex<State>);
 struct State {
     /// Requests whose answer has not ended.
     open: usize,
+    /// Whether there was any.
+    asked: bool,
     /// When the last of them ended; before the first, when the connection began.
     since: Instant,
     /// Whether a next request is to be expected unannounced: HTTP/2 has its own way of saying farewell.
@@ -33,7 +35,7 @@ pub struct Counted {
 
 impl Default for Activity {
     fn default() -> Self {
-        Self(Mutex::new(State { open: 0, since: Instant::now(), unannounced: true }))
+        Self(Mutex::new(State { open: 0, asked: false, since: Instant::now(), unannounced: true }))
     }
 }
 
@@ -42,9 +44,18 @@ impl Activity {
     pub fn open(activity: &Arc<Self>, one: bool) -> Open {
         let mut state = activity.0.lock();
         state.open += 1;
+        state.asked = true;
         state.unannounced = one;
         drop(state);
         Open(Arc::clone(activity))
+    }
+
+    /// Resolves when no request has come within `limit` of the beginning; never once one has come.
+    pub async fn never_asked(&self, limit: Duration) {
+        tokio::time::sleep(limit).await;
+        if self.0.lock().asked {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Resolves once nothing has gone on for `pause`; at once on HTTP/2, where nothing is lost by an end.

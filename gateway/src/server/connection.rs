@@ -19,8 +19,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-/// How long a client may take for a TLS handshake, and for the head of a request once begun.
+/// How long a client may take for a TLS handshake, and for its first request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a kept HTTP/1.1 connection may be idle, and the head of its next request take: longer than clients and load
+/// balancers keep theirs (60 to 90 s), so that they close first and lose no request.
+const KEEP_ALIVE: Duration = Duration::from_mins(2);
 /// Requests a client may have open on one HTTP/2 connection.
 const H2_STREAMS: u32 = 1000;
 /// An HTTP/2 connection is asked for a sign of life this often, so that a dead peer's streams end.
@@ -33,7 +36,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 static PROTOCOL: LazyLock<auto::Builder<TokioExecutor>> = LazyLock::new(|| {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(KEEP_ALIVE);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -86,6 +89,7 @@ async fn converse(
     tokio::select! {
         ended = connection.as_mut() => return ended,
         () = &mut cut => return Ok(()),
+        () = activity.never_asked(HEAD_TIMEOUT) => return Ok(()),
         () = async { closing.await; activity.quiet(QUIET).await } => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {

@@ -97,12 +97,12 @@ async fn begin(response: Response<Incoming>) -> Result<Answer, Failure> {
     if let Some(kind) = by_status(head.status) {
         return Err(refused(kind, &head, body).await);
     }
-    let stream = is_event_stream(&head.headers);
+    let stream = head.status.is_success() && has_content_type(&head.headers, "text/event-stream");
     let answer = Answer { head, first: VecDeque::new(), body, stream };
     if !answer.head.status.is_success() {
         return Ok(answer);
     }
-    if content_type(&answer.head.headers).starts_with("text/html") {
+    if has_content_type(&answer.head.headers, "text/html") {
         return Err(Failure::new(RetryOn::EmptyResponse, "it answered 200 with a web page"));
     }
     if answer.stream { first_token(answer).await } else { whole(answer).await }
@@ -126,14 +126,27 @@ async fn first_token(mut answer: Answer) -> Result<Answer, Failure> {
                 }
                 return Ok(answer);
             }
+            Beginning::Silent(what) => return Err(Failure::silent(what)),
             Beginning::Failed(kind, what) => {
                 let envelope =
                     answer.first.back().and_then(|events| data_of(events).next()).unwrap_or_default();
-                return Err(Failure::new(kind, with_message(what, envelope)));
+                return Err(Failure::new(kind, with_code(what, envelope)));
             }
         }
     }
-    Err(Failure::new(RetryOn::EmptyResponse, "its stream ended before it began"))
+    // The last event may lack its blank line.
+    let rest = framer.rest();
+    match beginning::of_events(&rest) {
+        Beginning::Begun => {
+            answer.first.push_back(rest);
+            Ok(answer)
+        }
+        Beginning::Failed(kind, what) => {
+            Err(Failure::new(kind, with_code(what, data_of(&rest).next().unwrap_or_default())))
+        }
+        Beginning::Silent(what) => Err(Failure::silent(what)),
+        Beginning::NotYet => Err(Failure::new(RetryOn::EmptyResponse, "its stream ended before it began")),
+    }
 }
 
 /// Reads a JSON answer to its end: a part of it is of no use to the client, and one that breaks off can still be
@@ -163,7 +176,8 @@ fn judge_whole(answer: Answer) -> Result<Answer, Failure> {
         }
     };
     match beginning::of_answer(body) {
-        Beginning::Failed(kind, what) => Err(Failure::new(kind, with_message(what, body))),
+        Beginning::Failed(kind, what) => Err(Failure::new(kind, with_code(what, body))),
+        Beginning::Silent(what) => Err(Failure::silent(what)),
         Beginning::NotYet | Beginning::Begun => Ok(answer),
     }
 }
@@ -193,28 +207,34 @@ async fn refused(kind: RetryOn, head: &http::response::Parts, body: Incoming) ->
                 tokio::time::timeout(ERROR_BODY_TIMEOUT, Limited::new(body, MAX_ERROR_BODY).collect()).await;
             let body =
                 body.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
-            with_message(&format!("it answered {status}"), &body)
+            with_code(&format!("it answered {status}"), &body)
         }
     };
-    Failure { kind, detail: detail.into(), retry_after, key_refused: status == StatusCode::UNAUTHORIZED }
+    Failure {
+        kind,
+        detail: detail.into(),
+        retry_after,
+        key_refused: status == StatusCode::UNAUTHORIZED,
+        counts: true,
+    }
 }
 
-/// `what`, with the message of an error envelope behind it where there is one.
-fn with_message(what: &str, envelope: &[u8]) -> String {
-    let message = serde_json::from_slice::<serde_json::Value>(envelope).ok().and_then(|body| {
-        let error = body.get("error").unwrap_or(&body);
-        error.get("message").and_then(serde_json::Value::as_str).map(str::to_owned)
-    });
-    match message {
-        Some(message) => format!("{what}: {}", message.trim_end_matches('.')),
+/// `what`, with the code of an error envelope behind it. Its message stays here: providers quote keys and prompts in it.
+fn with_code(what: &str, envelope: &[u8]) -> String {
+    let is_code = |text: &&str| {
+        (1..=40).contains(&text.len())
+            && text.bytes().all(|b| b == b'_' || b.is_ascii_lowercase() || b.is_ascii_digit())
+    };
+    let body = serde_json::from_slice::<serde_json::Value>(envelope).unwrap_or_default();
+    let error = body.get("error").unwrap_or(&body);
+    let code = ["type", "code"].into_iter().filter_map(|field| error.get(field)?.as_str()).find(is_code);
+    match code {
+        Some(code) => format!("{what} ({code})"),
         None => what.to_owned(),
     }
 }
 
-fn content_type(headers: &HeaderMap) -> &str {
-    headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default()
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    content_type(headers).starts_with("text/event-stream")
+fn has_content_type(headers: &HeaderMap, wanted: &str) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    value.get(..wanted.len()).is_some_and(|start| start.eq_ignore_ascii_case(wanted))
 }

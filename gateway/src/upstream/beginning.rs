@@ -19,6 +19,8 @@ pub enum Beginning {
     NotYet,
     /// The answer.
     Begun,
+    /// A well-formed answer that says nothing.
+    Silent(&'static str),
     /// Not an answer: a failure of this kind, described for a person.
     Failed(RetryOn, &'static str),
 }
@@ -114,7 +116,10 @@ fn of_event(data: &[u8]) -> Beginning {
             Beginning::Failed(RetryOn::ServerError, "it ran out of resources (insufficient_system_resource)")
         }
         // An answer cut by its limit or by moderation is an answer, if an empty one.
-        Some("stop") => Beginning::Failed(RetryOn::EmptyResponse, "its stream ended without any content"),
+        // An empty completion is an answer: there may be nothing to fill in.
+        Some("stop") if choices.iter().all(|choice| choice.text.is_none()) => {
+            Beginning::Silent("its stream ended without any content")
+        }
         Some(_) => Beginning::Begun,
     }
 }
@@ -149,7 +154,10 @@ pub fn of_answer(body: &[u8]) -> Beginning {
         Some(INTERRUPTED) => {
             Beginning::Failed(RetryOn::ServerError, "it ran out of resources (insufficient_system_resource)")
         }
-        Some("stop") | None => Beginning::Failed(RetryOn::EmptyResponse, "its answer holds no content"),
+        Some("stop") | None if choices.iter().all(|choice| choice.text.is_none()) => {
+            Beginning::Silent("its answer holds no content")
+        }
+        None => Beginning::Begun,
         Some(_) => Beginning::Begun,
     }
 }
@@ -211,7 +219,9 @@ mod tests {
         assert!(failed(
             r#"{"choices":[{"delta":{"content":""},"finish_reason":"insufficient_system_resource"}]}"#
         ));
-        assert!(failed(r#"{"choices":[{"delta":{"content":""},"finish_reason":"stop"}]}"#));
+        let silent = |frame| matches!(stream(frame), Beginning::Silent(..));
+        assert!(silent(r#"{"choices":[{"delta":{"content":""},"finish_reason":"stop"}]}"#));
+        assert_eq!(stream(r#"{"choices":[{"text":"","finish_reason":"stop"}]}"#), Beginning::Begun);
         assert!(failed("[DONE]"));
         assert!(!failed(r#"{"choices":[{"delta":{"content":""},"finish_reason":"length"}]}"#));
     }
@@ -225,7 +235,8 @@ mod tests {
             r#"{"error":{"message":"busy"}}"#,
             "<html></html>",
         ] {
-            assert!(matches!(of_answer(empty.as_bytes()), Beginning::Failed(..)), "{empty}");
+            let judged = of_answer(empty.as_bytes());
+            assert!(matches!(judged, Beginning::Failed(..) | Beginning::Silent(..)), "{empty}: {judged:?}");
         }
         for full in [
             r#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}"#,

@@ -24,8 +24,16 @@ const REQUEST_ONLY: [HeaderName; 7] = [
     header::FORWARDED,
     header::EXPECT,
 ];
-const REQUEST_ONLY_TEXT: [&str; 6] =
-    ["x-api-key", "api-key", "keep-alive", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+const REQUEST_ONLY_TEXT: [&str; 8] = [
+    "x-api-key",
+    "api-key",
+    "x-real-ip",
+    "proxy-connection",
+    "keep-alive",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
 
 /// Headers for the backend, made of the client's.
 #[must_use]
@@ -49,6 +57,7 @@ pub fn for_client(headers: &mut HeaderMap, stream: bool) {
         headers.remove(name);
     }
     headers.remove("keep-alive");
+    headers.remove("proxy-connection");
     if stream {
         headers.remove(header::CONTENT_LENGTH);
         // Proxies on the way to the client must not collect the stream.
@@ -58,8 +67,9 @@ pub fn for_client(headers: &mut HeaderMap, stream: bool) {
 }
 
 fn remove_named_by_connection(headers: &mut HeaderMap) {
-    let Some(value) = headers.get(header::CONNECTION).and_then(|v| v.to_str().ok()) else { return };
-    let named: Vec<HeaderName> = value.split(',').filter_map(|name| name.trim().parse().ok()).collect();
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named: Vec<HeaderName> =
+        values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect();
     for name in named {
         headers.remove(name);
     }

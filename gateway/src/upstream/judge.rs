@@ -6,6 +6,9 @@ use http::{HeaderMap, StatusCode, header};
 use std::borrow::Cow;
 use std::time::Duration;
 
+/// The longest `Retry-After` that is believed, in seconds: a day.
+const LONGEST_WAIT: f64 = 86_400.0;
+
 /// An attempt that failed by the backend's fault, before anything of it reached the client.
 #[derive(Debug)]
 pub struct Failure {
@@ -17,6 +20,8 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// Whether it refused the key (401), and another key of the same account may do.
     pub key_refused: bool,
+    /// Whether the breaker counts it. An answer without content may be the caller's own doing.
+    pub counts: bool,
 }
 
 /// The failure a status stands for; `None` where the answer is the client's to read.
@@ -26,7 +31,8 @@ pub fn by_status(status: StatusCode) -> Option<RetryOn> {
         401..=403 => Some(RetryOn::BackendRefused),
         408 => Some(RetryOn::Timeout),
         429 => Some(RetryOn::RateLimited),
-        500.. => Some(RetryOn::ServerError),
+        // A redirect is no answer of an API, and its target is nobody's business.
+        300..=399 | 500.. => Some(RetryOn::ServerError),
         _ => None,
     }
 }
@@ -50,13 +56,19 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
     let millis = number("retry-after-ms").map(|ms| ms / 1000.0);
     let seconds = millis.or_else(|| number(header::RETRY_AFTER.as_str()))?;
-    Duration::try_from_secs_f64(seconds).ok()
+    Duration::try_from_secs_f64(seconds.min(LONGEST_WAIT)).ok()
 }
 
 impl Failure {
     /// A failure without more to say of it.
     pub fn new(kind: RetryOn, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), retry_after: None, key_refused: false }
+        Self { kind, detail: detail.into(), retry_after: None, key_refused: false, counts: true }
+    }
+
+    /// An answer that is well-formed and says nothing: another backend may say more, but this one is not out of order.
+    #[must_use]
+    pub fn silent(what: &'static str) -> Self {
+        Self { counts: false, ..Self::new(RetryOn::EmptyResponse, what) }
     }
 
     /// What the client is told.

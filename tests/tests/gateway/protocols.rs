@@ -24,7 +24,7 @@ async fn http2_with_prior_knowledge_is_served_on_the_same_port() -> Result<()> {
 async fn a_tls_listener_serves_both_protocols_with_the_certificate_of_its_secret() -> Result<()> {
     let a = upstream("a").await?;
     let certificate = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
-    let indent = |pem: String| pem.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let indent = |pem: String| format!("    {}\n", pem.trim_end().replace('\n', "\n    "));
     let tls = format!(
         "apiVersion: v1
 kind: Secret

@@ -42,9 +42,9 @@ spec:
 pub fn route(upstreams: &[&Mock], more: &str) -> String {
     let mut backends = String::new();
     for (priority, upstream) in upstreams.iter().enumerate() {
-        let _ = write!(
+        let _ = writeln!(
             backends,
-            "  - {{name: {}, baseUrl: \"{}\", priority: {priority}, apiKey: {{secretRef: {{name: provider, key: token}}}}}}\n",
+            "  - {{name: {}, baseUrl: \"{}\", priority: {priority}, apiKey: {{secretRef: {{name: provider, key: token}}}}}}",
             upstream.name(),
             upstream.base_url(),
         );
