@@ -304,6 +304,31 @@ async fn a_breaker_opens_leaves_the_backend_alone_and_closes_after_a_trial() -> 
 }
 
 #[tokio::test]
+async fn an_end_mark_inside_of_the_text_is_not_the_end_of_the_stream() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("answer=say [DONE] and go on after it&cut=clean&cut_after=5");
+    let gateway = gateway(&[&a], FAST).await?;
+    let text = chat(&gateway, &hello_streamed()).await?.text().await?;
+    assert!(text.contains("stream_interrupted"), "{text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn answers_without_content_fail_over_and_do_not_open_the_breaker() -> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    a.set_default("empty-all");
+    let policy =
+        "  failover: {circuitBreaker: {errorPercent: 50, minRequests: 2, window: 30s, openFor: 60s}}\n";
+    let gateway = gateway(&[&a, &b], policy).await?;
+    for _ in 0..4 {
+        let (_, answer) = chat_json(&gateway, &hello()).await?;
+        assert!(said(&answer).starts_with("[b "), "{answer}");
+    }
+    assert_eq!(a.stats().requests, 4, "it is asked first each time");
+    Ok(())
+}
+
+#[tokio::test]
 async fn weights_share_the_traffic_and_a_weight_of_zero_takes_part_in_failover_only() -> Result<()> {
     let (a, b, c) = (upstream("a").await?, upstream("b").await?, upstream("c").await?);
     let weighted = route(&[&a, &b, &c], "")

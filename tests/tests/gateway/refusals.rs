@@ -1,6 +1,8 @@
 //! What a caller gets for a wrong request: the right 4xx in OpenAI's envelope, and nothing of it in any log.
 
-use crate::support::{KEY, chat_json, client, code, gateway, hello, post, route, upstream, world};
+use crate::support::{
+    KEY, PROVIDER_KEY, chat_json, client, code, gateway, hello, post, route, upstream, world,
+};
 use anyhow::Result;
 use deepseek_tests::gateway::Gateway;
 use serde_json::{Value, json};
@@ -32,6 +34,7 @@ async fn each_wrong_request_gets_its_status_and_code_in_openais_envelope() -> Re
         (send(Some("sk-wrong"), CHAT, hello.clone()), 401, "invalid_api_key"),
         (send(Some(KEY), CHAT, "{\"model\": \"deepseek-fl".into()), 400, "invalid_json"),
         (send(Some(KEY), CHAT, String::new()), 400, "invalid_json"),
+        (send(Some(KEY), CHAT, "[\"deepseek-flash\",false,[{}]]".into()), 400, "invalid_json"),
         (send(Some(KEY), CHAT, "{\"messages\":[{}]}".into()), 400, "missing_required_parameter"),
         (send(Some(KEY), CHAT, with("model", json!("gpt-4o"))), 404, "model_not_found"),
         (send(Some(KEY), CHAT, with("temperature", json!(2.5))), 400, "invalid_value"),
@@ -146,6 +149,13 @@ async fn neither_keys_nor_prompts_are_logged_or_shown_in_metrics() -> Result<()>
         a.set_default(scenario);
         assert!(chat_json(&gateway, &body).await?.0 >= 429, "{scenario}");
     }
+    for status in ["500", "503", "429"] {
+        a.set_default(
+            format!("status={status}&message=wrong key {PROVIDER_KEY} for the-secret-prompt").as_str(),
+        );
+        let answer = chat_json(&gateway, &body).await?.1.to_string();
+        assert!(!answer.contains(PROVIDER_KEY) && !answer.contains("the-secret-prompt"), "{answer}");
+    }
     let broken = format!("{{\"the-secret-prompt {KEY}");
     let request = client().post(gateway.url(CHAT)).bearer_auth(KEY).body(broken);
     assert_eq!(request.send().await?.status(), 400);
@@ -154,7 +164,7 @@ async fn neither_keys_nor_prompts_are_logged_or_shown_in_metrics() -> Result<()>
     let status = client().get(gateway.admin_url("/status")).send().await?.text().await?;
     let seen = format!("{}{metrics}{status}", gateway.logs());
     assert!(seen.contains("request ended"), "the debug log is on: {seen}");
-    for secret in [KEY, crate::support::PROVIDER_KEY, "the-secret-prompt", "sk-the-wrong-key-1234"] {
+    for secret in [KEY, PROVIDER_KEY, "the-secret-prompt", "sk-the-wrong-key-1234"] {
         assert!(!seen.contains(secret), "{secret} leaked");
     }
     Ok(())

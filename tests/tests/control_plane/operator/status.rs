@@ -62,10 +62,10 @@ async fn programmed_counts_ready_pods_and_names_the_one_that_refuses() {
     };
     let second =
         FakePod::start_with(room.installation, &room.namespace, "gw", "gw-1", refuses).await.unwrap();
-    let refused = room.condition::<DeepSeekRoute>("chat", "Programmed", "False", "RefusedByGateway").await;
+    let verdict = room.condition::<DeepSeekRoute>("chat", "Programmed", "False", "RefusedByGateway").await;
     assert!(
-        refused.message.contains("gw-1") && refused.message.contains("the model is too large"),
-        "{refused:?}"
+        verdict.message.contains("gw-1") && verdict.message.contains("the model is too large"),
+        "{verdict:?}"
     );
     room.condition::<DeepSeekRoute>("chat", "Ready", "False", "RefusedByGateway").await;
     assert_eq!(route_status(&room, "chat").await.unwrap().gateways.as_deref(), Some("1/2"));
