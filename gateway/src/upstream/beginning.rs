@@ -157,8 +157,7 @@ pub fn of_answer(body: &[u8]) -> Beginning {
         Some("stop") | None if choices.iter().all(|choice| choice.text.is_none()) => {
             Beginning::Silent("its answer holds no content")
         }
-        None => Beginning::Begun,
-        Some(_) => Beginning::Begun,
+        _ => Beginning::Begun,
     }
 }
 
