@@ -5,6 +5,7 @@ mod cargo;
 mod cluster;
 mod demo;
 mod http;
+mod scale;
 mod service;
 mod setup;
 mod signals;
@@ -27,6 +28,7 @@ struct Arguments {
 enum Command {
     Bench(bench::Bench),
     Demo(demo::Demo),
+    Scale(scale::Scale),
     Setup(setup::Setup),
     Test(test::Test),
     #[command(subcommand)]
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Bench(bench) => bench.run().map(succeeded),
         Command::Demo(demo) => demo.run().map(succeeded),
+        Command::Scale(scale) => scale.run().map(succeeded),
         Command::Setup(setup) => setup.run().map(succeeded),
         Command::Test(test) => test.run(),
         Command::Cluster(cluster) => cluster.run().map(succeeded),

@@ -4,6 +4,7 @@ mod installation;
 mod pod;
 mod process;
 mod report_server;
+pub mod scale;
 
 pub use installation::{Installation, SYSTEM};
 pub use pod::{FakePod, GatewayPod};

@@ -33,12 +33,22 @@ impl Operator {
         Ok(operator)
     }
 
+    /// The same, logging as users have it.
+    pub async fn start_quiet(installation: &Installation, namespaces: &[&str]) -> Result<Self> {
+        let watch = format!("--watch-namespaces={}", namespaces.join(","));
+        let arguments = [watch.as_str(), "--leader-elect=false", "--log-level=info"];
+        let operator = Self::spawn(installation.operator_kubeconfig(), &arguments).await?;
+        operator.ready().await?;
+        Ok(operator)
+    }
+
     /// Starts an operator with `kubeconfig` and `arguments`; returns when its admin port listens.
     pub async fn spawn(kubeconfig: &Path, arguments: &[&str]) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let log = File::create(directory.path().join("log"))?;
         let child = Command::new(bin("deepseek-operator"))
-            .args(["run", "--namespace", SYSTEM, "--admin-address", "127.0.0.1:0", "--log-level", "debug"])
+            .args(["run", "--namespace", SYSTEM, "--admin-address", "127.0.0.1:0"])
+            .env("LOG_LEVEL", "debug")
             .args(arguments)
             .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::null())
@@ -101,9 +111,18 @@ impl Operator {
 
     /// Resident memory in bytes.
     pub fn memory(&self) -> Result<u64> {
+        self.memory_of("VmRSS:")
+    }
+
+    /// Resident memory in bytes when it was highest.
+    pub fn peak_memory(&self) -> Result<u64> {
+        self.memory_of("VmHWM:")
+    }
+
+    fn memory_of(&self, field: &str) -> Result<u64> {
         let pid = self.child.id().context("the operator has exited")?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).context("no such field")?;
         let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
         Ok(kilobytes * 1024)
     }

@@ -57,15 +57,15 @@ async fn programmed_counts_ready_pods_and_names_the_one_that_refuses() {
     let first = FakePod::start(room.installation, &room.namespace, "gw", "gw-0").await.unwrap();
     room.condition::<DeepSeekRoute>("chat", "Ready", "True", "Ready").await;
 
-    let refuses = |document: &deepseek_config::document::Document| {
+    let picky = |document: &deepseek_config::document::Document| {
         (document.id.kind == Kind::Route).then(|| "the model is too large".to_owned())
     };
     let second =
-        FakePod::start_with(room.installation, &room.namespace, "gw", "gw-1", refuses).await.unwrap();
-    let verdict = room.condition::<DeepSeekRoute>("chat", "Programmed", "False", "RefusedByGateway").await;
+        FakePod::start_with(room.installation, &room.namespace, "gw", "gw-1", picky).await.unwrap();
+    let refused = room.condition::<DeepSeekRoute>("chat", "Programmed", "False", "RefusedByGateway").await;
     assert!(
-        verdict.message.contains("gw-1") && verdict.message.contains("the model is too large"),
-        "{verdict:?}"
+        refused.message.contains("gw-1") && refused.message.contains("the model is too large"),
+        "{refused:?}"
     );
     room.condition::<DeepSeekRoute>("chat", "Ready", "False", "RefusedByGateway").await;
     assert_eq!(route_status(&room, "chat").await.unwrap().gateways.as_deref(), Some("1/2"));
