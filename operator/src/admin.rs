@@ -1,8 +1,8 @@
 //! The admin listener: `/livez`, `/readyz`, `/metrics`.
 //!
 //! *Ready* means that this replica could lead: permissions and definitions are there, and every watch has delivered its
-//! first list. It does not mean that it leads. *Live* fails only when no watch has heard from the API server for so
-//! long that a restart is the best that can be tried.
+//! first list. It does not mean that it leads. *Live* fails only when every watch has been failing for so long
+//! that a restart is the best that can be tried.
 
 use crate::watch::Health;
 use anyhow::Context as _;
@@ -49,14 +49,11 @@ pub async fn serve(address: SocketAddr, admin: Admin, stop: CancellationToken) -
 }
 
 async fn livez(State(admin): State<Admin>) -> (StatusCode, String) {
-    match admin.health.all_stale() {
+    match admin.health.all_broken() {
         None => (StatusCode::OK, "ok\n".to_owned()),
         Some(age) => {
             let seconds = age.as_secs();
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                format!("no watch has heard from the API server for {seconds} s\n"),
-            )
+            (StatusCode::SERVICE_UNAVAILABLE, format!("every watch has been failing for {seconds} s\n"))
         }
     }
 }

@@ -121,8 +121,10 @@ async fn write(cx: &Context, id: &ObjectId, owner: &Owner, new: Status) -> Resul
     }
     let mut cluster = cx.cluster.lock();
     if let Some(known) = cluster.resources.get_mut(id).filter(|known| known.uid == owner.known.uid) {
+        // Of another generation the watch is about to tell, with its spec.
+        let same = written.metadata.generation == Some(known.generation);
         let written = version(written.metadata.resource_version.as_deref());
-        if written > known.version {
+        if same && written > known.version {
             known.version = written;
             known.status = new;
         }

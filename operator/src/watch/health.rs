@@ -1,4 +1,7 @@
-//! How each watch is: whether its first list is complete, and when it last heard from the API server.
+//! How each watch is: whether its first list is complete, and since when it fails.
+//!
+//! A watch of something that nobody changes is silent, and a new attempt that succeeds is too. So silence says nothing:
+//! a watch is broken when its failures go on and on.
 
 use crate::metrics::{Metrics, Watched};
 use parking_lot::Mutex;
@@ -8,8 +11,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Watches end every 200 s and start again, so one that was silent for this long is broken.
-const STALE: Duration = Duration::from_mins(10);
+/// For how long every watch must have failed before a restart is worth trying.
+const BROKEN: Duration = Duration::from_mins(10);
+/// Failures further apart than this are each their own: attempts come every five seconds at least.
+const APART: Duration = Duration::from_mins(1);
 
 /// How each watch is.
 #[derive(Debug)]
@@ -23,8 +28,9 @@ pub struct Health {
 struct Watch {
     kind: &'static str,
     synced: bool,
-    heard: Instant,
     errors: u32,
+    /// First and last of the failures in a row.
+    failing: Option<(Instant, Instant)>,
 }
 
 impl Health {
@@ -35,7 +41,7 @@ impl Health {
 
     /// A watch begins.
     pub fn begin(&self, name: &str, kind: &'static str) {
-        let watch = Watch { kind, synced: false, heard: Instant::now(), errors: 0 };
+        let watch = Watch { kind, synced: false, errors: 0, failing: None };
         self.watches.lock().insert(name.to_owned(), watch);
     }
 
@@ -49,8 +55,7 @@ impl Health {
     pub fn heard(&self, name: &str, synced: bool) {
         let mut watches = self.watches.lock();
         let Some(watch) = watches.get_mut(name) else { return };
-        watch.heard = Instant::now();
-        watch.errors = 0;
+        (watch.errors, watch.failing) = (0, None);
         let kind = watch.kind;
         let first = synced && !watch.synced;
         watch.synced |= synced;
@@ -68,6 +73,14 @@ impl Health {
     pub fn failed(&self, name: &str) -> u32 {
         let mut watches = self.watches.lock();
         let Some(watch) = watches.get_mut(name) else { return 0 };
+        let now = Instant::now();
+        match &mut watch.failing {
+            Some((_, last)) if now.duration_since(*last) <= APART => *last = now,
+            failing => {
+                *failing = Some((now, now));
+                watch.errors = 0;
+            }
+        }
         watch.errors += 1;
         self.metrics.watch_errors.get_or_create(&Watched { kind: watch.kind }).inc();
         watch.errors
@@ -93,11 +106,15 @@ impl Health {
         }
     }
 
-    /// For how long no watch has heard anything, when that is too long.
-    pub fn all_stale(&self) -> Option<Duration> {
+    /// For how long every watch has been failing, when that is too long.
+    pub fn all_broken(&self) -> Option<Duration> {
         let watches = self.watches.lock();
-        let age = watches.values().map(|watch| watch.heard.elapsed()).min()?;
-        (age > STALE).then_some(age)
+        let failing = |watch: &Watch| match watch.failing {
+            Some((first, last)) if last.elapsed() <= APART => first.elapsed(),
+            _ => Duration::ZERO,
+        };
+        let shortest = watches.values().map(failing).min()?;
+        (shortest > BROKEN).then_some(shortest)
     }
 }
 
@@ -113,8 +130,30 @@ mod tests {
         assert_eq!(health.unsynced(), ["the first list of Pod is not complete"]);
         health.heard("Pod", true);
         health.synced().await;
-        assert_eq!(health.all_stale(), None);
-        tokio::time::advance(STALE * 2).await;
-        assert!(health.all_stale().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_failures_that_go_on_in_every_watch_are_worth_a_restart() {
+        let health = Health::new(Arc::new(Metrics::new().0));
+        for kind in ["Pod", "Secret"] {
+            health.begin(kind, kind);
+            health.heard(kind, true);
+        }
+        tokio::time::advance(BROKEN * 2).await;
+        assert_eq!(health.all_broken(), None, "a cluster at rest is silent");
+        let fail = async |kinds: &[&str]| {
+            for _ in 0..BROKEN.as_secs() / 4 {
+                kinds.iter().for_each(|kind| {
+                    health.failed(kind);
+                });
+                tokio::time::advance(Duration::from_secs(5)).await;
+            }
+        };
+        fail(&["Pod"]).await;
+        assert_eq!(health.all_broken(), None, "the other one is well");
+        fail(&["Pod", "Secret"]).await;
+        assert!(health.all_broken().is_some());
+        tokio::time::advance(APART * 2).await;
+        assert_eq!(health.all_broken(), None, "the last attempt succeeded, as no failure followed");
     }
 }
