@@ -3,8 +3,7 @@
 
 use std::{
     fs,
-    io::Write as _,
-    process::{Command, ExitStatus, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -41,16 +40,13 @@ pub(super) fn run() -> anyhow::Result<()> {
         if asked.within(Duration::from_millis(200))
             && let Some(pid) = Pid::from_raw(i32::try_from(child.id())?)
         {
+            progress.say("stopping");
+            // It may have ended by itself.
             let _ = kill_process(pid, Signal::TERM);
             break child.wait()?;
         }
     };
-    let _ = std::io::stdout().flush();
     folder.close().context("failed to remove the demo's folder")?;
-    ended(status)
-}
-
-fn ended(status: ExitStatus) -> anyhow::Result<()> {
     anyhow::ensure!(status.success(), "the demo ended with {status}");
     Ok(())
 }
