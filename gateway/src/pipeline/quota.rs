@@ -6,6 +6,7 @@ use deepseek_crds::v1alpha1::{QuotaMode, QuotaPer};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 /// What a quota counts.
@@ -153,6 +154,12 @@ impl QuotaState {
     }
 }
 
+impl fmt::Debug for Reservation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reservation").field("amount", &self.amount).finish_non_exhaustive()
+    }
+}
+
 impl Reservation {
     /// What its quota counts.
     #[must_use]
@@ -219,11 +226,11 @@ mod tests {
         let quota = quota(Limit::Requests(per_minute(2)), QuotaMode::Enforce, 1);
         let (a, b) = (Arc::from("a"), Arc::from("b"));
         for remaining in [1, 0] {
-            let (reservation, standing) = quota.reserve(&a, 1, 0).ok().expect("below the limit");
+            let (reservation, standing) = quota.reserve(&a, 1, 0).expect("below the limit");
             assert_eq!(standing.remaining, remaining);
             reservation.keep();
         }
-        let refused = quota.reserve(&a, 1, 59_000).err().expect("over the limit");
+        let refused = quota.reserve(&a, 1, 59_000).expect_err("over the limit");
         assert_eq!((refused.remaining, refused.reset_ms), (0, 1000));
         assert!(quota.reserve(&b, 1, 59_000).is_ok(), "each consumer has its own");
         assert!(quota.reserve(&a, 1, 60_000).is_ok(), "a new window");
@@ -233,10 +240,10 @@ mod tests {
     fn tokens_are_settled_to_what_was_used() {
         let quota = quota(Limit::Tokens(per_minute(1000)), QuotaMode::Enforce, 1);
         let a = Arc::from("a");
-        let (reservation, _) = quota.reserve(&a, 900, 0).ok().expect("fits");
+        let (reservation, _) = quota.reserve(&a, 900, 0).expect("fits");
         assert!(quota.reserve(&a, 200, 0).is_err());
         reservation.settle(100);
-        let (_, standing) = quota.reserve(&a, 200, 0).ok().expect("fits after settling");
+        let (_, standing) = quota.reserve(&a, 200, 0).expect("fits after settling");
         assert_eq!(standing.remaining, 700);
     }
 
@@ -250,7 +257,7 @@ mod tests {
     fn each_pod_holds_its_part_and_at_least_one() {
         let a: Arc<str> = Arc::from("a");
         let quota_of_three = quota(Limit::Concurrent(10), QuotaMode::Enforce, 3);
-        let held: Vec<_> = (0..3).map(|_| quota_of_three.reserve(&a, 1, 0).ok().expect("3 of 10")).collect();
+        let held: Vec<_> = (0..3).map(|_| quota_of_three.reserve(&a, 1, 0).expect("3 of 10")).collect();
         assert!(quota_of_three.reserve(&a, 1, 0).is_err());
         for (reservation, _) in held {
             reservation.give_back();
@@ -264,7 +271,7 @@ mod tests {
         let quota = quota(Limit::Requests(per_minute(1)), QuotaMode::Shadow, 1);
         let a = Arc::from("a");
         for _ in 0..3 {
-            quota.reserve(&a, 1, 0).ok().expect("shadow").0.keep();
+            quota.reserve(&a, 1, 0).expect("shadow").0.keep();
         }
         assert_eq!(quota.used_percent(0), 300);
     }
@@ -272,7 +279,7 @@ mod tests {
     #[test]
     fn a_changed_limit_keeps_the_count() {
         let old = quota(Limit::Requests(per_minute(1)), QuotaMode::Enforce, 1);
-        old.reserve(&Arc::from("a"), 1, 0).ok().expect("fits").0.keep();
+        old.reserve(&Arc::from("a"), 1, 0).expect("fits").0.keep();
         let spec = document::Quota {
             per: QuotaPer::Consumer,
             limit: Limit::Requests(per_minute(2)),

@@ -103,7 +103,9 @@ async fn write(cx: &Context, id: &ObjectId, owner: &Owner, new: Status) -> Resul
         Err(Error::Write { source: kube::Error::Api(status), .. })
             if status.code == 422 && owner.known.malformed.is_some() =>
         {
-            transitions.iter().for_each(|transition| cx.events.tell(id, &owner.known.uid, transition));
+            for transition in &transitions {
+                cx.events.tell(id, &owner.known.uid, transition);
+            }
             return Ok(());
         }
         answer => answer?,

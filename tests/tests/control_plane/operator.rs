@@ -1,7 +1,6 @@
 //! The operator against a real API server, with the permissions that its chart grants.
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
-#![expect(clippy::float_cmp, reason = "counters are whole numbers")]
 
 mod documents;
 mod election;

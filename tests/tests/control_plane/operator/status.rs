@@ -60,8 +60,7 @@ async fn programmed_counts_ready_pods_and_names_the_one_that_refuses() {
     let picky = |document: &deepseek_config::document::Document| {
         (document.id.kind == Kind::Route).then(|| "the model is too large".to_owned())
     };
-    let second =
-        FakePod::start_with(room.installation, &room.namespace, "gw", "gw-1", picky).await.unwrap();
+    let second = FakePod::start_with(room.installation, &room.namespace, "gw", "gw-1", picky).await.unwrap();
     let refused = room.condition::<DeepSeekRoute>("chat", "Programmed", "False", "RefusedByGateway").await;
     assert!(
         refused.message.contains("gw-1") && refused.message.contains("the model is too large"),
