@@ -72,7 +72,13 @@ impl Files {
         self.unreadable.clear();
         self.problems.clear();
         for (path, text) in &contents {
-            let before = old.remove(path).unwrap_or_default();
+            let before = match text {
+                Ok(_) => old.remove(path).unwrap_or_default(),
+                // A directory that is away for a moment takes nothing along.
+                Err(_) => {
+                    old.extract_if(.., |file, _| file.starts_with(path)).flat_map(|(_, all)| all).collect()
+                }
+            };
             let manifests = self.read_file(path, text, before);
             self.manifests.insert(path.clone(), manifests);
         }
@@ -86,7 +92,13 @@ impl Files {
         text: &Result<String, String>,
         before: Vec<Manifest>,
     ) -> Vec<Manifest> {
-        let documents = match text.as_deref().map_err(Clone::clone).and_then(manifest::read) {
+        // Many programs empty a file before they write it: what it held stays until it holds something else, or is gone.
+        let emptied = |text: &str| !before.is_empty() && text.trim().is_empty();
+        let text = match text.as_deref() {
+            Ok(text) if emptied(text) => Err("it is empty; remove the file to remove its objects".to_owned()),
+            other => other.map_err(Clone::clone),
+        };
+        let documents = match text.and_then(manifest::read) {
             Ok(documents) => documents,
             Err(message) => {
                 let reason = format!("{} cannot be read: {message}", path.display());

@@ -143,3 +143,20 @@ fn checking_a_place_without_routes_says_so() {
     let (problems, _) = check(&[directory.path().to_owned()]);
     assert!(problems.iter().next().unwrap().to_string().contains("no DeepSeekRoute"));
 }
+
+#[test]
+fn a_directory_that_is_away_and_a_file_that_is_emptied_take_no_object_along() {
+    let mut files = Files::default();
+    let texts = || [("dir/a.yaml", SECRET.to_owned()), ("dir/b.yaml", route("chat", "m"))];
+    update(&mut files, texts());
+    let away = Contents::from([(PathBuf::from("dir"), Err("No such file or directory".to_owned()))]);
+    let compiled = files.update(away).expect("something changed");
+    assert!(lines(&compiled)[0].starts_with("dir: No such file"), "{:?}", lines(&compiled));
+    assert!(compiled.objects.contains_key(&id("chat")));
+    assert_eq!(lines(&update(&mut files, texts())), [""; 0]);
+    let compiled = update(&mut files, [("dir/a.yaml", SECRET.to_owned()), ("dir/b.yaml", String::new())]);
+    assert!(lines(&compiled)[0].contains("it is empty"), "{:?}", lines(&compiled));
+    assert!(compiled.objects.contains_key(&id("chat")));
+    let compiled = update(&mut files, [("dir/a.yaml", SECRET.to_owned())]);
+    assert!(!compiled.objects.contains_key(&id("chat")), "a removed file takes its objects along");
+}
