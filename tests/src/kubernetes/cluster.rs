@@ -158,11 +158,14 @@ impl Cluster {
     }
 
     async fn run(&self, name: &str, args: &[&str], stdin: &str) -> anyhow::Result<Output> {
+        let discovered = tempfile::tempdir_in(&self.scratch)?;
         let mut child = Command::new(kubernetes_assets::program(name)?)
             .args(args)
             .env("KUBECONFIG", &self.kubeconfig)
             // Caches and settings of the person who runs the tests are not the tests' to read or fill.
             .env("HOME", &self.scratch)
+            // What another call learnt of the API before a definition was there is not to be believed.
+            .env("KUBECACHEDIR", discovered.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
