@@ -55,13 +55,13 @@ fn fetch(destination: &Path, progress: &Progress) -> anyhow::Result<()> {
     let unfinished = tempfile::tempdir_in(cache_dir())?;
     let archive = unfinished.path().join("go.zip");
     let version = format!("v0.0.1-go{VERSION}.linux-{name}");
-    let url = format!("{}/golang.org/toolchain/@v/{version}.zip", proxy());
+    let url = format!("{}/golang.org/toolchain/@v/{version}.zip", proxy()?);
     let mut curl = Command::new("curl");
     curl.args(["--fail", "--silent", "--show-error", "--location", "--retry", "3", "--output"])
         .arg(&archive)
         .arg(&url);
     progress
-        .run(&format!("fetching Go {VERSION} from {}", proxy()), &mut curl)
+        .run(&format!("fetching Go {VERSION} from {}", proxy()?), &mut curl)
         .context("it comes by network (GOPROXY)")?;
     let found: String = Sha256::digest(fs::read(&archive)?)
         .iter()
@@ -83,9 +83,11 @@ fn fetch(destination: &Path, progress: &Progress) -> anyhow::Result<()> {
     fs::rename(&root, destination).context("failed to move it into place")
 }
 
-/// The first proxy that GOPROXY names, or the default one.
-fn proxy() -> String {
+/// The first module proxy that GOPROXY names.
+fn proxy() -> anyhow::Result<String> {
     let list = env::var("GOPROXY").unwrap_or_default();
     let first = list.split([',', '|']).find(|entry| entry.starts_with("http"));
-    first.unwrap_or("https://proxy.golang.org").trim_end_matches('/').to_owned()
+    let first =
+        first.context("GOPROXY names no module proxy to fetch Go from: set it, or install Go 1.26")?;
+    Ok(first.trim_end_matches('/').to_owned())
 }
