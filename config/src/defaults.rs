@@ -61,6 +61,33 @@ pub const BREAKER_WINDOW_MS: u64 = 10_000;
 /// `spec.failover.circuitBreaker.openFor`.
 pub const BREAKER_OPEN_FOR_MS: u64 = 15_000;
 
+/// `spec.failover.circuitBreaker.consecutiveTimeouts`.
+pub const BREAKER_CONSECUTIVE_TIMEOUTS: u32 = 3;
+/// `spec.failover.circuitBreaker.slowStart`.
+pub const BREAKER_SLOW_START_MS: u64 = 10_000;
+/// `spec.failover.budgetPercent`.
+pub const RETRY_BUDGET_PERCENT: u32 = 20;
+/// `spec.timeouts.byteIdle`.
+pub const BYTE_IDLE_MS: u64 = 120_000;
+/// `spec.keepAlive.interval`.
+pub const KEEP_ALIVE_MS: u64 = 15_000;
+/// `spec.cache.ttl`.
+pub const CACHE_TTL_MS: u64 = 300_000;
+/// `DeepSeekBackend` `spec.concurrency.queue`.
+pub const QUEUE: u64 = 100;
+/// `DeepSeekBackend` `spec.concurrency.queueTimeout`.
+pub const QUEUE_TIMEOUT_MS: u64 = 10_000;
+/// Calls in flight that DeepSeek takes of one account, by model (`DeepSeekBackend` `spec.concurrency.models`).
+pub const DEEPSEEK_CONCURRENCY: [(&str, u64); 2] = [("deepseek-flash", 2500), ("deepseek-v4-pro", 500)];
+/// `DeepSeekBackend` `spec.balance.interval`.
+pub const BALANCE_INTERVAL_MS: u64 = 60_000;
+/// `DeepSeekGateway` `spec.limits.maxInFlight`.
+pub const MAX_IN_FLIGHT: u64 = 10_000;
+/// `DeepSeekGateway` `spec.limits.maxBufferedBytes`.
+pub const MAX_BUFFERED_BYTES: u64 = 256 << 20;
+/// `DeepSeekGateway` `spec.limits.maxCacheBytes`.
+pub const MAX_CACHE_BYTES: u64 = 64 << 20;
+
 /// Fewest and most pods of a gateway.
 #[must_use]
 pub fn replicas(replicas: Option<&Replicas>) -> (i32, i32) {

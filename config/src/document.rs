@@ -4,7 +4,10 @@
 //! A route names its backends by id; the gateway joins them. Secret values are never in a document, only [`KeyId`]s.
 
 use crate::keys::{ApiKeyHash, KeyId, sha256_hex};
-use deepseek_crds::v1alpha1::{AuthMode, Flavor, ListenerProtocol, LogLevel, QuotaMode, QuotaPer, RetryOn};
+use deepseek_crds::v1alpha1::{
+    Affinity, AuthMode, CacheScope, Flavor, ListenerProtocol, LogLevel, MidStream, QuotaMode, QuotaPer,
+    RetryOn, Strategy, UserId,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -144,6 +147,15 @@ pub struct Gateway {
     pub drain_timeout_ms: u64,
     /// Gateway pods that share each quota: every pod enforces its part of a limit.
     pub pods: u32,
+    /// The pod that asks providers for the balances of accounts; absent: every pod does (standalone: the only one).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance_poller: Option<String>,
+    /// Requests in flight that a pod takes; above it 503 at once.
+    pub max_in_flight: u64,
+    /// Bytes of requests and answers that a pod holds in memory; above it 503 at once.
+    pub max_buffered_bytes: u64,
+    /// Bytes of cached answers that a pod holds in memory.
+    pub max_cache_bytes: u64,
 }
 
 /// A port that clients connect to.
@@ -185,6 +197,47 @@ pub struct Backend {
     /// The only authorities trusted for it, as PEM; absent: the system's and Mozilla's roots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<KeyId>,
+    /// The zone it is in, as in the label `topology.kubernetes.io/zone`; a nearer backend is preferred.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Calls in flight that the account takes, all gateway pods and keys together.
+    pub concurrency: Concurrency,
+    /// How its balance is watched; absent: not at all (the provider has no such endpoint, or it is switched off).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<Balance>,
+    /// What is sent as `user_id` where the caller sends none.
+    #[serde(default)]
+    pub user_id: UserId,
+    /// Whether the operator knows the account to be out of balance, from the pod that polls it: no call is sent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub parked: bool,
+}
+
+/// Calls in flight that an account takes, for each model by itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Concurrency {
+    /// By the model name that the backend knows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub models: BTreeMap<String, u64>,
+    /// Of every other model; absent: no limit but what the provider's refusals teach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<u64>,
+    /// Calls that may wait for a place, in one pod and for each model.
+    pub queue: u64,
+    /// How long one may wait.
+    pub queue_timeout_ms: u64,
+}
+
+/// How an account's balance is watched.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Balance {
+    /// How often it is asked for; four times as often while the account is parked.
+    pub interval_ms: u64,
+    /// Below it, in the account's currency and millionths, the account is said to be low; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low_micros: Option<u64>,
 }
 
 /// A caller.
@@ -219,6 +272,48 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// What happens when an attempt fails.
     pub failover: Failover,
+    /// How one of several backends of the same priority is chosen.
+    #[serde(default)]
+    pub balancing: Balancing,
+    /// Answers that are kept and given again; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+    /// Signs of life while nothing is there to send yet.
+    pub keep_alive: KeepAlive,
+}
+
+/// How one of several backends of the same priority is chosen.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Balancing {
+    /// By what.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// What stays with the backend that it was served by before, while that one is healthy.
+    #[serde(default)]
+    pub affinity: Affinity,
+}
+
+/// Answers that are kept and given again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cache {
+    /// For how long.
+    pub ttl_ms: u64,
+    /// Who shares them.
+    pub scope: CacheScope,
+    /// Whether identical calls in flight share one call of the backend.
+    pub merge: bool,
+}
+
+/// Signs of life while nothing is there to send yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeepAlive {
+    /// How long a client is left without a byte.
+    pub interval_ms: u64,
+    /// Whether an answer in one piece is preceded by blank lines too. Its status is then 200 whatever comes.
+    pub blank_padding: bool,
 }
 
 /// One backend of a route.
@@ -320,6 +415,10 @@ pub struct Timeouts {
     pub first_token_ms: u64,
     /// Between two frames with content (streams).
     pub idle_ms: u64,
+    /// Between two bytes of any kind, once headers have arrived.
+    pub byte_idle_ms: u64,
+    /// One attempt of a call that is not streamed, as long as another backend or attempt is left.
+    pub answer_ms: u64,
     /// The whole call.
     pub request_ms: u64,
 }
@@ -340,6 +439,31 @@ pub struct Failover {
     pub jitter: bool,
     /// When a backend is left alone.
     pub breaker: Breaker,
+    /// Repeated and hedged attempts at a backend, in percent of its first ones.
+    pub budget_percent: u32,
+    /// A second backend is asked when the first has no token after this long; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hedge_after_ms: Option<u64>,
+    /// What happens when a stream breaks after content has flowed.
+    #[serde(default)]
+    pub mid_stream: MidStream,
+    /// What is answered when every backend is out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Fallback>,
+}
+
+/// What is answered when every backend is out, in this order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fallback {
+    /// The last good answer to the same request.
+    pub cached: bool,
+    /// Another model of the same gateway, if the caller may use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// A fixed text (chat only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
 }
 
 /// When a backend is left alone.
@@ -354,6 +478,10 @@ pub struct Breaker {
     pub window_ms: u64,
     /// How long it stays open.
     pub open_for_ms: u64,
+    /// Timeouts one after the other that open it, whatever the share.
+    pub consecutive_timeouts: u32,
+    /// How long after closing again it takes to get its whole share of the calls back.
+    pub slow_start_ms: u64,
 }
 
 /// A document as it is written into a ConfigMap.

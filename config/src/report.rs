@@ -7,6 +7,7 @@
 use crate::document::ObjectId;
 use deepseek_crds::v1alpha1::BackendState;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Port of the admin listener: `/livez`, `/readyz`, `/startupz`, `/metrics`, `/status`.
 pub const ADMIN_PORT: u16 = 15021;
@@ -31,6 +32,45 @@ pub struct Report {
     pub backends: Vec<BackendReport>,
     /// Every loaded route that has seen traffic.
     pub routes: Vec<RouteReport>,
+    /// Every account behind a loaded `DeepSeekBackend` of which there is something to tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<AccountReport>,
+}
+
+/// One account as one pod sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountReport {
+    /// The `DeepSeekBackend`.
+    pub backend: ObjectId,
+    /// Since when it has been parked for want of balance (402, or what the provider said of its balance), RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked_since: Option<String>,
+    /// The balance that this pod was told; only from the pod that polls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<BalanceReport>,
+    /// Models whose limit of calls in flight was learned from refusals: the limit of the whole account.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub learned_concurrency: BTreeMap<String, u64>,
+    /// Keys that the provider refused, of how many; the keys themselves are never told.
+    #[serde(default)]
+    pub refused_keys: u32,
+}
+
+/// What a provider said of an account's balance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BalanceReport {
+    /// Whether the provider takes calls.
+    pub available: bool,
+    /// Total, as the provider writes it, such as `110.00`.
+    pub total: String,
+    /// `CNY` or `USD`.
+    pub currency: String,
+    /// Whether it is below the configured `low`.
+    pub low: bool,
+    /// When it was told, RFC 3339.
+    pub at: String,
 }
 
 /// One document in one pod.

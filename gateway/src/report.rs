@@ -86,6 +86,7 @@ impl Reporter {
             objects: objects.to_vec(),
             backends,
             routes,
+            accounts: Vec::new(),
         }
     }
 }

@@ -3,8 +3,10 @@
 use super::cx::Cx;
 use super::secret::Use;
 use super::url::base_url;
-use crate::document::Backend;
-use deepseek_crds::v1alpha1::{BackendTls, Flavor, SecretSource};
+use crate::defaults;
+use crate::document::{Backend, Balance, Concurrency};
+use deepseek_crds::v1alpha1::{BackendTls, Flavor, SecretSource, UserId};
+use std::collections::BTreeMap;
 
 /// The fields of an account, wherever they stand.
 pub(super) struct Account<'a> {
@@ -41,5 +43,30 @@ pub(super) fn compile(cx: &mut Cx<'_>, path: &str, account: &Account<'_>) -> Opt
     let ca = account.tls.and_then(|tls| {
         cx.project(format_args!("{path}.tls.caSecretRef"), &tls.ca_secret_ref, Use::Certificates)
     });
-    Some(Backend { base_url: base_url?, flavor: account.flavor.unwrap_or_default(), api_keys, ca })
+    let flavor = account.flavor.unwrap_or_default();
+    let models = match flavor {
+        Flavor::DeepSeek => {
+            defaults::DEEPSEEK_CONCURRENCY.map(|(model, limit)| (model.to_owned(), limit)).into()
+        }
+        _ => BTreeMap::new(),
+    };
+    let concurrency = Concurrency {
+        models,
+        other: None,
+        queue: defaults::QUEUE,
+        queue_timeout_ms: defaults::QUEUE_TIMEOUT_MS,
+    };
+    let balance = (flavor == Flavor::DeepSeek)
+        .then_some(Balance { interval_ms: defaults::BALANCE_INTERVAL_MS, low_micros: None });
+    Some(Backend {
+        base_url: base_url?,
+        flavor,
+        api_keys,
+        ca,
+        zone: None,
+        concurrency,
+        balance,
+        user_id: UserId::default(),
+        parked: false,
+    })
 }

@@ -3,7 +3,7 @@
 use super::cx::Cx;
 use super::duration::human;
 use crate::{defaults, document};
-use deepseek_crds::v1alpha1::{Backoff, CircuitBreaker, Failover};
+use deepseek_crds::v1alpha1::{Backoff, CircuitBreaker, Failover, MidStream};
 
 pub(super) fn compile(cx: &mut Cx<'_>, spec: Option<&Failover>) -> document::Failover {
     let attempts =
@@ -18,6 +18,10 @@ pub(super) fn compile(cx: &mut Cx<'_>, spec: Option<&Failover>) -> document::Fai
         backoff_max_ms,
         jitter: backoff.and_then(|b| b.jitter).unwrap_or(defaults::JITTER),
         breaker: breaker(cx, spec.and_then(|f| f.circuit_breaker.as_ref())),
+        budget_percent: defaults::RETRY_BUDGET_PERCENT,
+        hedge_after_ms: None,
+        mid_stream: MidStream::default(),
+        fallback: None,
     }
 }
 
@@ -61,5 +65,7 @@ fn breaker(cx: &mut Cx<'_>, spec: Option<&CircuitBreaker>) -> document::Breaker 
         ),
         window_ms: window.unwrap_or(defaults::BREAKER_WINDOW_MS),
         open_for_ms: open_for.unwrap_or(defaults::BREAKER_OPEN_FOR_MS),
+        consecutive_timeouts: defaults::BREAKER_CONSECUTIVE_TIMEOUTS,
+        slow_start_ms: defaults::BREAKER_SLOW_START_MS,
     }
 }

@@ -37,6 +37,10 @@ pub(super) fn compile(cx: &mut Cx<'_>, object: &DeepSeekGateway) -> Body {
         drain_delay_ms: drain_delay.unwrap_or(defaults::DRAIN_DELAY_MS),
         drain_timeout_ms: drain_timeout.unwrap_or(defaults::DRAIN_TIMEOUT_MS),
         pods: cx.world.pods(cx.id),
+        balance_poller: None,
+        max_in_flight: defaults::MAX_IN_FLIGHT,
+        max_buffered_bytes: defaults::MAX_BUFFERED_BYTES,
+        max_cache_bytes: defaults::MAX_CACHE_BYTES,
     };
     if spec.default == Some(true)
         && let Some(default) = cx.world.default_gateway()

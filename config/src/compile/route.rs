@@ -5,7 +5,7 @@ use super::cx::Cx;
 use super::secret::secret_key;
 use super::{failover, labels, quota, timeouts};
 use crate::defaults;
-use crate::document::{Body, ObjectId, Route, RouteBackend, Target};
+use crate::document::{Balancing, Body, KeepAlive, ObjectId, Route, RouteBackend, Target};
 use crate::world::{Claim, SecretKey, backend_id, takes};
 use deepseek_crds::conditions::Reason;
 use deepseek_crds::v1alpha1::{self as api, DeepSeekRoute, DeepSeekRouteSpec, GatewayRef, NamespacedRef};
@@ -40,6 +40,9 @@ pub(super) fn compile(cx: &mut Cx<'_>, object: &DeepSeekRoute) -> (Vec<ObjectId>
         quotas: quota::compile(cx, &spec.quota),
         timeouts: timeouts::compile(cx, spec.timeouts.as_ref()),
         failover: failover::compile(cx, spec.failover.as_ref()),
+        balancing: Balancing::default(),
+        cache: None,
+        keep_alive: KeepAlive { interval_ms: defaults::KEEP_ALIVE_MS, blank_padding: false },
     };
     (gateway.into_iter().collect(), Some(Body::Route(route)))
 }

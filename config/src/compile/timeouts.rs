@@ -37,6 +37,8 @@ pub(super) fn compile(cx: &mut Cx<'_>, spec: Option<&Timeouts>) -> document::Tim
         connect_ms: phase("connect", connect, defaults::CONNECT_MS),
         first_token_ms: phase("firstToken", first_token, defaults::FIRST_TOKEN_MS),
         idle_ms: phase("idle", idle, defaults::IDLE_MS),
+        byte_idle_ms: defaults::BYTE_IDLE_MS.min(request_ms),
+        answer_ms: request_ms / 2,
         request_ms,
     }
 }

@@ -57,6 +57,17 @@ pub struct BackendTls {
     pub ca_secret_ref: SecretKeyRef,
 }
 
+/// What is sent to DeepSeek as `user_id` where the caller sends none. It separates context caches, scheduling and
+/// rate limits of one account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum UserId {
+    /// Nothing.
+    #[default]
+    Caller,
+    /// A name made of the consumer's by a hash: the same for the same consumer, and telling nothing about it.
+    Consumer,
+}
+
 /// Kind of server.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,

@@ -8,7 +8,7 @@ mod route;
 mod route_policy;
 mod shared;
 
-pub use backend::{BackendTls, DeepSeekBackend, DeepSeekBackendSpec, DeepSeekBackendStatus, Flavor};
+pub use backend::{BackendTls, DeepSeekBackend, DeepSeekBackendSpec, DeepSeekBackendStatus, Flavor, UserId};
 pub use consumer::{ConsumerApiKey, DeepSeekConsumer, DeepSeekConsumerSpec, DeepSeekConsumerStatus};
 pub use gateway::{
     AllowedNamespaces, AllowedRoutes, AuthMode, Autoscaling, DeepSeekGateway, DeepSeekGatewaySpec,
@@ -19,5 +19,8 @@ pub use route::{
     BackendHealth, BackendState, ConsumerSelector, DeepSeekRoute, DeepSeekRouteSpec, DeepSeekRouteStatus,
     RouteAccess, RouteBackend, RouteTraffic,
 };
-pub use route_policy::{Backoff, CircuitBreaker, Failover, Quota, QuotaMode, QuotaPer, RetryOn, Timeouts};
+pub use route_policy::{
+    Affinity, Backoff, CacheScope, CircuitBreaker, Failover, MidStream, Quota, QuotaMode, QuotaPer, RetryOn,
+    Strategy, Timeouts,
+};
 pub use shared::{DurationString, GatewayRef, NamespacedRef, SecretKeyRef, SecretSource, WindowString};

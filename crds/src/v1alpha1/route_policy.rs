@@ -161,3 +161,50 @@ pub struct CircuitBreaker {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_for: Option<DurationString>,
 }
+
+/// How one of several backends of the same priority is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Strategy {
+    /// By chance, in proportion to `weight`.
+    #[default]
+    Weighted,
+    /// The one with the fewest calls in flight for its weight.
+    LeastInFlight,
+    /// The better of two drawn by weight: fewer calls in flight times the time to the first token, peaks first.
+    PeakEwma,
+    /// By a hash of what `affinity` names (the consumer, where it is `None`): the same goes to the same backend.
+    ConsistentHash,
+}
+
+/// What stays with the backend that served it before, while that backend is healthy: its context cache holds the prefix.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Affinity {
+    /// A conversation: the consumer, the system message and the first user message.
+    #[default]
+    Conversation,
+    /// A consumer.
+    Consumer,
+    /// Nothing.
+    None,
+}
+
+/// What happens when a stream breaks, stalls or ends early after content has flowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum MidStream {
+    /// The client gets one error event.
+    #[default]
+    Fail,
+    /// Another backend continues the answer by prefix completion, unseen by the client; where that cannot be done the
+    /// client gets one error event. The prompt is paid for twice.
+    Resume,
+}
+
+/// Who shares a cached answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum CacheScope {
+    /// Calls of the same consumer.
+    #[default]
+    Consumer,
+    /// All calls of the route.
+    Route,
+}

@@ -19,6 +19,11 @@ pub fn key_id() -> KeyId {
 /// A backend document of some generation, with one key.
 pub fn backend(name: &str, generation: i64) -> Loaded {
     let body = Body::Backend(Backend {
+        zone: None,
+        concurrency: deepseek_config::document::Concurrency::default(),
+        balance: None,
+        user_id: deepseek_crds::v1alpha1::UserId::default(),
+        parked: false,
         base_url: "http://127.0.0.1:1".to_owned(),
         flavor: Flavor::DeepSeek,
         api_keys: vec![key_id()],

@@ -64,8 +64,14 @@ impl Breaker {
     /// Closed.
     #[must_use]
     pub fn new() -> Self {
-        let settings =
-            document::Breaker { error_percent: 50, min_requests: 10, window_ms: 10_000, open_for_ms: 15_000 };
+        let settings = document::Breaker {
+            error_percent: 50,
+            min_requests: 10,
+            window_ms: 10_000,
+            open_for_ms: 15_000,
+            consecutive_timeouts: 3,
+            slow_start_ms: 10_000,
+        };
         let inner = Inner {
             settings,
             state: State::Closed,
@@ -215,6 +221,8 @@ mod tests {
             min_requests,
             window_ms: 60_000,
             open_for_ms,
+            consecutive_timeouts: 100,
+            slow_start_ms: 0,
         });
         breaker
     }
