@@ -1,97 +1,274 @@
 //! Dispatch: attempts until an answer has begun. Another backend is asked at once; the same one after a pause.
+//!
+//! A round is one attempt, or two that race (`hedgeAfter`). Whatever is left of a round when it ends, or when the client
+//! goes away, is dropped, and with it its connection and its places in every count.
 
 use super::check::Call;
 use super::error::{Code, GatewayError};
 use super::settle::Settlement;
-use crate::snapshot::Route;
-use crate::upstream::attempt::{Answer, attempt};
-use crate::upstream::balance::{NoChoice, Set, choose};
-use crate::upstream::judge::{self, Failure};
+use crate::snapshot::{Route, RouteBackend};
+use crate::upstream::attempt::{Answer, Limits, attempt};
+use crate::upstream::balance::{Choice, NoChoice, Set, choose};
+use crate::upstream::breaker::Permit;
+use crate::upstream::failure::Failure;
+use crate::upstream::judge::{self, Cause, Next};
 use crate::upstream::splice::SplicedBody;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use http::HeaderMap;
 use rand::RngExt as _;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// The last failure, and whose it was.
-type Last = Option<(Failure, Arc<str>)>;
+/// A call on its way to a backend.
+pub struct Errand {
+    /// What is asked.
+    pub call: Call,
+    /// Headers for the backend.
+    pub headers: HeaderMap,
+    /// When it must be over: one deadline for queueing, attempts and the answer.
+    pub deadline: Instant,
+    /// What is settled when it ends.
+    pub settlement: Settlement,
+}
+
+/// An answer that has begun, and whose it is.
+pub struct Served {
+    /// The answer.
+    pub answer: Answer,
+    /// The backend that gives it.
+    pub backend: Arc<RouteBackend>,
+}
+
+/// One backend being asked.
+struct Try {
+    at: usize,
+    backend: Arc<RouteBackend>,
+    permit: Permit,
+    key_at: usize,
+}
+
+/// An attempt under way, where several race.
+type Asking = Pin<Box<dyn Future<Output = (Try, Result<Answer, Failure>)> + Send>>;
+
+/// The attempts of one call.
+struct Run<'a> {
+    errand: &'a mut Errand,
+    route: Arc<Route>,
+    tried: Set,
+    barred: Set,
+    last: Option<(Failure, Arc<str>)>,
+}
+
+/// What follows a round without an answer.
+enum After {
+    Another,
+    Nothing,
+}
 
 /// Asks backends until one answers. The settlement learns which, and after how many attempts.
-pub async fn dispatch(
-    route: &Route,
-    call: &Call,
-    headers: HeaderMap,
-    settlement: &mut Settlement,
-    deadline: Instant,
-) -> Result<Answer, GatewayError> {
-    let policy = &route.policy.failover;
-    let request_id = settlement.request_id.clone();
-    let (mut tried, mut barred) = (Set::default(), Set::default());
-    let mut last: Last = None;
-    while settlement.attempts < policy.attempts {
-        let choice = match choose(route, call.endpoint, tried, barred) {
-            Ok(choice) => choice,
-            Err(none) => return Err(no_choice(&none, last, call)),
-        };
-        let backend = &route.backends[choice.at];
-        if choice.again {
-            let asked_for =
-                last.as_ref().filter(|(_, name)| *name == backend.name).and_then(|(f, _)| f.retry_after);
-            let pause = pause(route, settlement.attempts, asked_for);
-            if Instant::now().checked_add(pause).is_none_or(|at| at >= deadline) {
+pub async fn dispatch(errand: &mut Errand) -> Result<Served, GatewayError> {
+    let route = Arc::clone(&errand.settlement.route);
+    let deadline = errand.deadline;
+    let mut run = Run { errand, route, tried: Set::default(), barred: Set::default(), last: None };
+    match timeout_at(deadline, run.rounds()).await {
+        Ok(served) => served,
+        Err(_) => {
+            run.note(Cause::TimeUp.into(), &Arc::from("asked last"));
+            Err(run.last_error())
+        }
+    }
+}
+
+impl Run<'_> {
+    async fn rounds(&mut self) -> Result<Served, GatewayError> {
+        while self.errand.settlement.attempts < self.route.policy.failover.attempts {
+            let choice = match choose(&self.route, self.errand.call.endpoint, self.tried, self.barred) {
+                Ok(choice) => choice,
+                Err(none) => return Err(self.no_choice(&none)),
+            };
+            if choice.again && !self.pause_before(choice.at).await {
                 break;
             }
-            tokio::time::sleep(pause).await;
-        }
-        let Some(to) = backend.request(call.endpoint) else { break };
-        let key_at = to.key_at;
-        settlement.attempts += 1;
-        let first_token = call.stream.then(|| route.first_token_timeout());
-        let attempt =
-            attempt(backend, to, headers.clone(), body_for(call, backend.model_json.as_ref()), first_token);
-        let outcome = timeout_at(deadline, attempt).await.unwrap_or_else(|_| {
-            Err(Failure::new(deepseek_crds::v1alpha1::RetryOn::Timeout, "the call's time is up"))
-        });
-        let metrics = &settlement.shared.metrics;
-        match outcome {
-            Ok(answer) => {
-                choice.permit.succeeded();
-                metrics.attempted(&route.state.metrics, &backend.name, "Answered");
-                settlement.backend = Some(Arc::clone(&backend.name));
-                return Ok(answer);
+            match self.round(choice).await {
+                Ok(served) => return Ok(served),
+                Err(After::Another) => {}
+                Err(After::Nothing) => break,
             }
-            Err(failure) => {
-                let kind = judge::name(failure.kind);
-                let another_key = failure.key_refused && backend.keys.refused(key_at);
-                if another_key || !failure.counts {
-                    drop(choice.permit);
-                } else {
-                    choice.permit.failed(kind);
-                }
-                if !another_key {
-                    tried.insert(choice.at);
-                }
-                metrics.attempted(&route.state.metrics, &backend.name, kind);
-                tracing::warn!(route = %route.state.metrics.label, backend = %backend.name, attempt = settlement.attempts, reason = kind, detail = %failure.detail, request_id = request_id.to_str().unwrap_or_default(), "attempt failed");
-                if failure
-                    .retry_after
-                    .is_some_and(|after| after > Duration::from_millis(policy.backoff_max_ms))
-                {
-                    barred.insert(choice.at);
-                }
-                let retry = policy.retry_on.contains(&failure.kind) && Instant::now() < deadline;
-                last = Some((failure, Arc::clone(&backend.name)));
-                if another_key && Instant::now() < deadline {
-                    // The account is well: it is asked again at once, with its next key, and that is the same attempt.
-                    settlement.attempts -= 1;
-                } else if !retry {
-                    break;
+        }
+        Err(self.last_error())
+    }
+
+    /// One attempt, or two that race.
+    async fn round(&mut self, choice: Choice) -> Result<Served, After> {
+        let hedge_after = self.route.policy.failover.hedge_after_ms.filter(|_| self.errand.call.stream);
+        let at = choice.at;
+        let Some(first) = self.start(choice) else { return Err(After::Nothing) };
+        let Some(after) = hedge_after else {
+            let (attempt, outcome) = first.await;
+            return self.ended(attempt, outcome);
+        };
+        let hedge = tokio::time::sleep(Duration::from_millis(after));
+        tokio::pin!(hedge);
+        let mut running = FuturesUnordered::from_iter([Box::pin(first) as Asking]);
+        let mut hedged = false;
+        loop {
+            tokio::select! {
+                Some((attempt, outcome)) = running.next() => match self.ended(attempt, outcome) {
+                    Err(_) if !running.is_empty() => {}
+                    ended => return ended,
+                },
+                () = &mut hedge, if !hedged => {
+                    hedged = true;
+                    running.extend(self.second(at));
                 }
             }
         }
     }
-    Err(last_error(last))
+
+    /// A second backend for a round whose first has no token yet.
+    fn second(&mut self, first: usize) -> Option<Asking> {
+        if self.errand.settlement.attempts >= self.route.policy.failover.attempts {
+            return None;
+        }
+        let mut at_work = self.tried;
+        at_work.insert(first);
+        let choice = choose(&self.route, self.errand.call.endpoint, at_work, self.barred).ok()?;
+        // The first is still at work, and nothing is asked of it twice at a time.
+        if choice.again { None } else { self.start(choice).map(|second| Box::pin(second) as Asking) }
+    }
+
+    /// Begins to ask a backend.
+    fn start(
+        &mut self,
+        choice: Choice,
+    ) -> Option<impl Future<Output = (Try, Result<Answer, Failure>)> + use<>> {
+        let backend = Arc::clone(&self.route.backends[choice.at]);
+        let call = &self.errand.call;
+        let to = backend.request(call.endpoint)?;
+        let limits = self.limits(choice.at);
+        let body = body_for(call, backend.model_json.as_ref());
+        let headers = self.errand.headers.clone();
+        self.errand.settlement.attempts += 1;
+        let attempt_made = Try { at: choice.at, backend, permit: choice.permit, key_at: to.key_at };
+        Some(async move {
+            let outcome = attempt(&attempt_made.backend, to, headers, body, limits).await;
+            (attempt_made, outcome)
+        })
+    }
+
+    /// An answer in one piece may take as long as the call has, unless another backend is there to be asked instead.
+    fn limits(&self, at: usize) -> Limits {
+        let timeouts = &self.route.policy.timeouts;
+        let others = (0..self.route.backends.len()).any(|other| other != at && !self.tried.contains(other));
+        let begin = match self.errand.call.stream {
+            true => Some(timeouts.first_token_ms),
+            false => others.then_some(timeouts.answer_ms),
+        };
+        Limits {
+            begin: begin.map(Duration::from_millis),
+            byte_idle: Duration::from_millis(timeouts.byte_idle_ms),
+        }
+    }
+
+    fn ended(&mut self, attempt: Try, outcome: Result<Answer, Failure>) -> Result<Served, After> {
+        let settlement = &mut self.errand.settlement;
+        match outcome {
+            Ok(answer) => {
+                // A caller's mistake says nothing of the backend's health.
+                if answer.head.status.is_success() {
+                    attempt.permit.succeeded();
+                }
+                settlement.shared.metrics.attempted(
+                    &self.route.state.metrics,
+                    &attempt.backend.name,
+                    "Answered",
+                );
+                settlement.backend = Some(Arc::clone(&attempt.backend.name));
+                Ok(Served { answer, backend: attempt.backend })
+            }
+            Err(failure) => Err(self.failed(attempt, failure)),
+        }
+    }
+
+    fn failed(&mut self, attempt: Try, failure: Failure) -> After {
+        let Try { at, backend, permit, key_at } = attempt;
+        let settlement = &mut self.errand.settlement;
+        let verdict = failure.verdict();
+        let another_key = verdict.next == Next::OtherKey && backend.keys.refused(key_at);
+        match verdict.kind {
+            Some(kind) if verdict.counts && !another_key => permit.failed(judge::name(kind)),
+            _ => drop(permit),
+        }
+        let reason = failure.cause.as_str();
+        settlement.shared.metrics.attempted(&self.route.state.metrics, &backend.name, reason);
+        tracing::warn!(route = %self.route.state.metrics.label, backend = %backend.name, attempt = settlement.attempts, reason, detail = %failure.detail, request_id = settlement.request_id.to_str().unwrap_or_default(), "attempt failed");
+        let policy = &self.route.policy.failover;
+        if another_key {
+            // The account is well: it is asked again at once, with its next key, and that is the same attempt.
+            settlement.attempts -= 1;
+            self.note(failure, &backend.name);
+            return After::Another;
+        }
+        self.tried.insert(at);
+        let longest = Duration::from_millis(policy.backoff_max_ms);
+        if verdict.next == Next::Elsewhere || failure.retry_after.is_some_and(|after| after > longest) {
+            self.barred.insert(at);
+        }
+        let retry = verdict.next != Next::Never && verdict.kind.is_none_or(|k| policy.retry_on.contains(&k));
+        self.note(failure, &backend.name);
+        if retry { After::Another } else { After::Nothing }
+    }
+
+    /// Remembers a failure for the client. That a backend was not even asked says less than what another one said.
+    fn note(&mut self, failure: Failure, backend: &Arc<str>) {
+        let unasked = matches!(failure.cause, Cause::Unfit | Cause::AccountFull | Cause::TimeUp);
+        if self.last.is_none() || !unasked {
+            self.last = Some((failure, Arc::clone(backend)));
+        }
+    }
+
+    /// Waits before the backend at `at` is asked again. False when the call's time would be up before.
+    async fn pause_before(&self, at: usize) -> bool {
+        let name = &self.route.backends[at].name;
+        let asked_for = self.last.as_ref().filter(|(_, of)| of == name).and_then(|(f, _)| f.retry_after);
+        let pause = pause(&self.route, self.errand.settlement.attempts, asked_for);
+        if Instant::now().checked_add(pause).is_none_or(|until| until >= self.errand.deadline) {
+            return false;
+        }
+        tokio::time::sleep(pause).await;
+        true
+    }
+
+    fn no_choice(&mut self, none: &NoChoice) -> GatewayError {
+        match none {
+            NoChoice::Unsupported => {
+                let Call { model, endpoint, .. } = &self.errand.call;
+                let message =
+                    format!("No backend of model {model:?} has the endpoint {}.", endpoint.as_str());
+                GatewayError::new(Code::UnsupportedEndpoint, message)
+            }
+            NoChoice::AllOpen(wait) => {
+                let message =
+                    "Every backend of this model has failed too often lately and is left alone for a while.";
+                GatewayError::new(Code::NoHealthyBackend, message).retry_after(Some(*wait))
+            }
+            NoChoice::Exhausted => self.last_error(),
+        }
+    }
+
+    fn last_error(&mut self) -> GatewayError {
+        match self.last.take() {
+            Some((failure, backend)) => failure.into_error(&backend),
+            None => GatewayError::new(
+                Code::UpstreamTimeout,
+                "The call's time was up before a backend could be asked.",
+            ),
+        }
+    }
 }
 
 /// The body for a backend: the client's, with the model's name replaced where the route says so.
@@ -109,30 +286,4 @@ fn pause(route: &Route, attempts: u32, retry_after: Option<Duration>) -> Duratio
     let most = doubled.min(policy.backoff_max_ms);
     let drawn = if policy.jitter { rand::rng().random_range(0..=most) } else { most };
     Duration::from_millis(drawn).max(retry_after.unwrap_or_default())
-}
-
-fn no_choice(none: &NoChoice, last: Last, call: &Call) -> GatewayError {
-    match none {
-        NoChoice::Unsupported => {
-            let message =
-                format!("No backend of model {:?} has the endpoint {}.", call.model, call.endpoint.as_str());
-            GatewayError::new(Code::UnsupportedEndpoint, message)
-        }
-        NoChoice::AllOpen(wait) => {
-            let message =
-                "Every backend of this model has failed too often lately and is left alone for a while.";
-            GatewayError::new(Code::NoHealthyBackend, message).retry_after(Some(*wait))
-        }
-        NoChoice::Exhausted => last_error(last),
-    }
-}
-
-fn last_error(last: Last) -> GatewayError {
-    match last {
-        Some((failure, backend)) => failure.into_error(&backend),
-        None => GatewayError::new(
-            Code::UpstreamTimeout,
-            "The call's time was up before a backend could be asked.",
-        ),
-    }
 }

@@ -84,6 +84,8 @@ codes! {
     UpstreamEmpty = "upstream_empty_response", BAD_GATEWAY, "api_error";
     /// The backend refused the gateway's own account or key.
     UpstreamRefused = "upstream_refused_credentials", BAD_GATEWAY, "api_error";
+    /// No backend of the route knows the model by the name the route gives it.
+    UpstreamModelNotFound = "upstream_model_not_found", BAD_GATEWAY, "api_error";
     /// The answer broke off.
     StreamInterrupted = "stream_interrupted", BAD_GATEWAY, "api_error";
     /// The backend did not answer in time.

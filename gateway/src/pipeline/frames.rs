@@ -53,11 +53,6 @@ fn whole_events(bytes: &[u8]) -> usize {
     lf.max(crlf)
 }
 
-/// Whether an event or a run of events carries data: comments and blank lines do not.
-pub fn carries_data(events: &[u8]) -> bool {
-    events.starts_with(b"data:") || memmem::find(events, b"\ndata:").is_some()
-}
-
 /// The data of each event that has any.
 pub fn data_of(events: &[u8]) -> impl Iterator<Item = &[u8]> {
     let lines = events.split(|byte| *byte == b'\n');
@@ -99,8 +94,7 @@ mod tests {
 
     #[test]
     fn comments_and_blank_lines_are_no_data() {
-        assert!(!carries_data(b": keep-alive\n\n: data: x\n\n\n"));
-        assert!(carries_data(b": keep-alive\n\ndata: {}\n\n"));
+        assert_eq!(data_of(b": keep-alive\n\n: data: x\n\n\n").next(), None);
         assert_eq!(data_of(b": x\n\ndata:{\"error\":1}\n\n").next(), Some(b"{\"error\":1}".as_slice()));
     }
 }

@@ -19,6 +19,7 @@ pub struct Metrics {
     attempts: Family<AttemptLabels, Counter>,
     over_quota: Family<QuotaLabels, Counter>,
     estimated: Family<RouteLabels, Counter>,
+    malformed: Family<RouteLabels, Counter>,
     /// Requests in flight, streams included.
     pub in_flight: Gauge,
     /// Streams in flight.
@@ -38,6 +39,8 @@ pub struct RouteMetrics {
     pub first_token: Histogram,
     tokens: [Counter; 3],
     estimated: Counter,
+    /// Frames of streams that were not JSON.
+    pub malformed: Counter,
 }
 
 /// Kinds of tokens: `input` (cache hits not included), `cached_input`, `output`.
@@ -93,6 +96,7 @@ impl Metrics {
             attempts: Family::default(),
             over_quota: Family::default(),
             estimated: Family::default(),
+            malformed: Family::default(),
             in_flight: Gauge::default(),
             streams: Gauge::default(),
             connections: Gauge::default(),
@@ -131,6 +135,11 @@ impl Metrics {
             metrics.estimated.clone(),
         );
         registry.register(
+            "deepseek_gateway_malformed_frames",
+            "Frames of streams that were not JSON; they are passed on as they are",
+            metrics.malformed.clone(),
+        );
+        registry.register(
             "deepseek_gateway_requests_in_flight",
             "Requests in flight, streams included",
             metrics.in_flight.clone(),
@@ -163,6 +172,7 @@ impl Metrics {
             first_token: self.first_token.get_or_create(&route).clone(),
             tokens: TOKEN_KINDS.map(token),
             estimated: self.estimated.get_or_create(&route).clone(),
+            malformed: self.malformed.get_or_create(&route).clone(),
             label,
         }
     }
@@ -173,6 +183,7 @@ impl Metrics {
         self.duration.remove(&labels);
         self.first_token.remove(&labels);
         self.estimated.remove(&labels);
+        self.malformed.remove(&labels);
         for token_type in TOKEN_KINDS {
             self.tokens.remove(&TokenLabels { route: Arc::clone(&route.label), token_type });
         }

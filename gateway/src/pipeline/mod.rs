@@ -5,9 +5,11 @@
 pub mod admit;
 pub mod body;
 pub mod check;
+pub mod deadline;
 pub mod dispatch;
 pub mod endpoint;
 pub mod error;
+pub mod flow;
 pub mod frames;
 pub mod identify;
 pub mod metrics;
@@ -17,6 +19,7 @@ pub mod relay;
 pub mod reply;
 pub mod settle;
 pub mod tap;
+pub mod watch;
 pub mod window;
 
 use crate::drain::{Drain, Token};
@@ -24,16 +27,18 @@ use crate::snapshot::{Consumer, Route, Shared, Snapshot};
 use crate::upstream::headers;
 use arc_swap::ArcSwap;
 use check::Call;
+use dispatch::{Errand, Served};
 use endpoint::Endpoint;
 use error::{Code, GatewayError};
+use flow::Flow;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use relay::{InFlight, Relay};
+use relay::{Dispatching, Form, InFlight, Relay};
 use reply::ReplyBody;
 use settle::{Ending, Settlement};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Header that names a request in logs and to the provider; the client's own is kept.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -91,9 +96,14 @@ async fn serve(
         Ok(matched) => matched,
         Err(error) => return refuse(context, endpoint.as_str(), error),
     };
+    let allowed = match deadline::allowed(&head.headers, route.request_timeout()) {
+        Ok(allowed) => allowed,
+        Err(error) => return refuse(context, endpoint.as_str(), error),
+    };
     let mut headers = headers::for_backend(head.headers);
     headers.insert(REQUEST_ID, request_id.clone());
-    answer(context, route, consumer, &call, headers, begun).await
+    let deadline = tokio::time::Instant::from_std(begun.0) + allowed;
+    answer(context, route, consumer, call, headers, deadline, begun).await
 }
 
 /// The route that serves the model asked for. A model that this caller may not use does not exist for it.
@@ -109,16 +119,17 @@ async fn answer(
     context: &Context,
     route: Arc<Route>,
     consumer: Arc<Consumer>,
-    call: &Call,
+    call: Call,
     headers: HeaderMap,
+    deadline: tokio::time::Instant,
     (started, in_flight): Begun,
 ) -> Response<ReplyBody> {
     route.state.requests.fetch_add(1, Ordering::Relaxed);
-    let deadline = tokio::time::Instant::from_std(started) + route.request_timeout();
+    let admitted = admit::admit(&context.shared, &route, &consumer, &call);
     let mut settlement = Settlement {
         shared: Arc::clone(&context.shared),
         route: Arc::clone(&route),
-        consumer: Arc::clone(&consumer),
+        consumer,
         endpoint: call.endpoint,
         started,
         reservations: Vec::new(),
@@ -132,41 +143,67 @@ async fn answer(
         ending: Ending::Cancelled,
         in_flight,
     };
-    let mut limits = HeaderMap::new();
-    let dispatched = match admit::admit(&context.shared, &route, &consumer, call) {
+    let limits = match admitted {
         Ok(admission) => {
             settlement.reservations = admission.reservations;
-            limits = admission.headers;
-            dispatch::dispatch(&route, call, headers, &mut settlement, deadline).await
+            admission.headers
         }
-        Err(error) => Err(error),
+        Err(error) => return settlement.refused(error),
     };
-    let mut response = match dispatched {
-        Ok(answer) => relay(answer, settlement, deadline),
-        Err(error) => {
-            settlement.status = error.code.status().as_u16();
-            settlement.ending = Ending::Refused(error.code.as_str());
-            error.respond()
-        }
+    let errand = Errand { call, headers, deadline, settlement };
+    let keep_alive = &route.policy.keep_alive;
+    let form = match errand.call.stream {
+        true => Form::Events(errand.call.endpoint),
+        false if keep_alive.blank_padding => Form::Padded,
+        false => Form::Plain,
     };
+    let mut response = respond(errand, form, Duration::from_millis(keep_alive.interval_ms)).await;
     response.headers_mut().extend(limits);
     response
 }
 
-fn relay(
-    mut answer: crate::upstream::attempt::Answer,
-    mut settlement: Settlement,
-    deadline: tokio::time::Instant,
-) -> Response<ReplyBody> {
-    let mut response = Response::new(ReplyBody::Full(None));
-    settlement.status = answer.head.status.as_u16();
-    if answer.stream {
-        settlement.route.state.metrics.first_token.observe(settlement.started.elapsed().as_secs_f64());
+/// The head of the answer as soon as it has begun; earlier where the client must not be left without a sign of life.
+async fn respond(errand: Errand, form: Form, interval: Duration) -> Response<ReplyBody> {
+    if form == Form::Plain {
+        let (outcome, errand) = run(errand).await;
+        return begin(outcome, errand, form, interval);
     }
+    let mut dispatching: Dispatching = Box::pin(run(errand));
+    match tokio::time::timeout(interval, &mut dispatching).await {
+        Ok((outcome, errand)) => begin(outcome, errand, form, interval),
+        Err(_) => {
+            let relay = Relay::dispatching(dispatching, form, interval);
+            let mut response = Response::new(ReplyBody::Relay(Box::new(relay)));
+            headers::of_our_own(response.headers_mut(), form);
+            response
+        }
+    }
+}
+
+async fn run(mut errand: Errand) -> (Result<Served, GatewayError>, Errand) {
+    let outcome = dispatch::dispatch(&mut errand).await;
+    (outcome, errand)
+}
+
+fn begin(
+    outcome: Result<Served, GatewayError>,
+    mut errand: Errand,
+    form: Form,
+    interval: Duration,
+) -> Response<ReplyBody> {
+    let mut served = match outcome {
+        Ok(served) => served,
+        Err(error) => return errand.settlement.refused(error),
+    };
+    let answer = &mut served.answer;
+    let mut response = Response::new(ReplyBody::Full(None));
+    errand.settlement.status = answer.head.status.as_u16();
     *response.status_mut() = answer.head.status;
     std::mem::swap(response.headers_mut(), &mut answer.head.headers);
     headers::for_client(response.headers_mut(), answer.stream);
-    *response.body_mut() = ReplyBody::Relay(Box::new(Relay::new(answer, settlement, deadline)));
+    let form = if answer.stream { form } else { Form::Plain };
+    let relay = Relay::flowing(Flow::new(served, errand), form, interval);
+    *response.body_mut() = ReplyBody::Relay(Box::new(relay));
     response
 }
 

@@ -1,52 +1,55 @@
-//! The relay: an answer on its way from the backend to the client, frame by frame, watched from the side.
+//! The relay: what a client gets of a call, from the first sign of life to the last byte.
 //!
-//! Nothing is held back but the beginning of an event whose end has not arrived. A stream that breaks off, stalls or
-//! ends without its end mark gets one explicit error event: a cut answer is never passed off as a whole one. Where
-//! no such event is possible (a JSON body), the connection is cut. Dropping the relay closes the connection to the
-//! backend at once: that is how a client's cancellation arrives there.
+//! A stream whose first token takes long gets its head and keep-alive comments while backends are still asked. One that
+//! breaks off, stalls or ends without a finish gets one explicit error event: a cut answer is never passed off as a whole
+//! one. Where no such event is possible (a JSON body), the connection is cut. Dropping the relay drops the call and its
+//! connections at once: that is how a client's cancellation arrives at the backend.
 
-use super::endpoint::{Endpoint, StreamEnd};
+use super::dispatch::{Errand, Served};
+use super::endpoint::Endpoint;
 use super::error::{Code, GatewayError};
-use super::frames::{Framer, carries_data, data_of};
+use super::flow::{Flow, Step};
 use super::reply::BrokenOff;
-use super::settle::{Ending, Settlement};
-use super::tap::Tap;
-use crate::upstream::attempt::Answer;
+use super::settle::Ending;
+use crate::upstream::attempt::joined;
+use crate::upstream::judge::Cause;
 use bytes::Bytes;
-use http_body::{Body as _, SizeHint};
-use hyper::body::Incoming;
+use http_body::SizeHint;
 use prometheus_client::metrics::gauge::Gauge;
-use std::collections::VecDeque;
-use std::future::Future as _;
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How long the backend may take to end its body after the end mark: one that does leaves its connection for reuse.
-const LINGER: Duration = Duration::from_millis(500);
+/// A call that is still looking for a backend.
+pub type Dispatching = Pin<Box<dyn Future<Output = (Result<Served, GatewayError>, Errand)> + Send>>;
 
-/// An answer on its way.
+/// What a client is told of a call.
 pub struct Relay {
-    ready: VecDeque<Bytes>,
-    upstream: Incoming,
-    stream: Option<Stream>,
-    tap: Tap,
-    deadline: Instant,
+    state: State,
+    form: Form,
+    /// How long the client is left without a byte.
+    interval: Duration,
+    last_sent: Instant,
     timer: Pin<Box<Sleep>>,
-    ended: bool,
-    settlement: Settlement,
 }
 
-/// What only streams have.
-struct Stream {
-    framer: Framer,
-    endpoint: Endpoint,
-    idle: Duration,
-    last_data: Instant,
-    /// Whether the end mark has passed.
-    reached_end: bool,
-    _in_flight: InFlight,
+enum State {
+    Dispatching(Dispatching),
+    Flowing(Box<Flow>),
+    Ended,
+}
+
+/// What the body is, which decides how signs of life and errors look in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// An event stream: comments, and an error event.
+    Events(Endpoint),
+    /// JSON, preceded by blank lines while there is none yet.
+    Padded,
+    /// Whatever the backend sends.
+    Plain,
 }
 
 /// Counts one on a gauge while it lives.
@@ -68,35 +71,30 @@ impl Drop for InFlight {
 }
 
 impl Relay {
-    /// Takes over `answer`, of which the first bytes have been read already.
-    pub fn new(answer: Answer, settlement: Settlement, deadline: Instant) -> Self {
+    /// Passes on an answer that has begun.
+    #[must_use]
+    pub fn flowing(flow: Flow, form: Form, interval: Duration) -> Self {
+        Self::new(State::Flowing(Box::new(flow)), form, interval)
+    }
+
+    /// Gives signs of life until an answer has begun.
+    #[must_use]
+    pub fn dispatching(dispatching: Dispatching, form: Form, interval: Duration) -> Self {
+        Self::new(State::Dispatching(dispatching), form, interval)
+    }
+
+    fn new(state: State, form: Form, interval: Duration) -> Self {
         let now = Instant::now();
-        let stream = answer.stream.then(|| Stream {
-            framer: Framer::default(),
-            endpoint: settlement.endpoint,
-            idle: settlement.route.idle_timeout(),
-            last_data: now,
-            reached_end: false,
-            _in_flight: InFlight::enter(&settlement.shared.metrics.streams),
-        });
-        let first_check = stream.as_ref().map_or(deadline, |s| deadline.min(now + s.idle));
-        Self {
-            ready: answer.first,
-            upstream: answer.body,
-            stream,
-            tap: Tap::default(),
-            deadline,
-            timer: Box::pin(sleep_until(first_check)),
-            ended: false,
-            settlement,
-        }
+        let mut relay =
+            Self { state, form, interval, last_sent: now, timer: Box::pin(sleep_until(now + interval)) };
+        relay.set_timer();
+        relay
     }
 
     /// How long the rest is, where that is known.
     pub fn size_hint(&self) -> SizeHint {
-        let ready: u64 = self.ready.iter().map(|piece| piece.len() as u64).sum();
-        match self.upstream.size_hint().exact() {
-            Some(rest) if self.stream.is_none() => SizeHint::with_exact(ready + rest),
+        match (&self.state, self.form) {
+            (State::Flowing(flow), Form::Plain) => flow.size_hint(),
             _ => SizeHint::default(),
         }
     }
@@ -104,134 +102,133 @@ impl Relay {
     /// The next piece for the client.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         loop {
-            if self.ended {
-                return Poll::Ready(None);
-            }
-            if let Some(piece) = self.ready.pop_front() {
-                if let Some(piece) = self.pass(piece) {
+            let step = match &mut self.state {
+                State::Ended => return Poll::Ready(None),
+                State::Dispatching(dispatching) => match dispatching.as_mut().poll(cx) {
+                    Poll::Ready((outcome, errand)) => match self.dispatched(outcome, errand) {
+                        Some(last) => return Poll::Ready(Some(Ok(last))),
+                        None => continue,
+                    },
+                    Poll::Pending => None,
+                },
+                State::Flowing(flow) => match flow.poll(cx) {
+                    Poll::Ready(step) => Some(step),
+                    Poll::Pending => None,
+                },
+            };
+            let step = match step {
+                Some(step) => step,
+                None => match ready!(self.poll_timer(cx)) {
+                    Some(step) => step,
+                    None => continue,
+                },
+            };
+            match step {
+                Step::Piece(piece) => {
+                    self.last_sent = Instant::now();
                     return Poll::Ready(Some(Ok(piece)));
                 }
-                continue;
-            }
-            match Pin::new(&mut self.upstream).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => self.ready.extend(frame.into_data().ok()),
-                Poll::Ready(None) => return Poll::Ready(self.finish()),
-                // After the end mark nothing is missing, however the connection ends.
-                Poll::Ready(Some(Err(_))) if self.reached_end() => return Poll::Ready(self.finish()),
-                Poll::Ready(Some(Err(_))) => {
-                    return Poll::Ready(Some(self.break_off("the backend closed the connection")));
+                Step::End(last) => {
+                    self.state = State::Ended;
+                    return Poll::Ready(last.map(Ok));
                 }
-                Poll::Pending => {
-                    let reason = ready!(self.poll_timers(cx));
-                    let over = self.reached_end();
-                    return Poll::Ready(if over { self.finish() } else { Some(self.break_off(reason)) });
+                Step::Broken(cause) => return Poll::Ready(Some(self.broken(cause))),
+            }
+        }
+    }
+
+    /// Ready with what is due, or with nothing where the timer was early: it is moved on when it fires, not with every
+    /// piece.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Step>> {
+        ready!(self.timer.as_mut().poll(cx));
+        let now = Instant::now();
+        let mut step = match &mut self.state {
+            State::Flowing(flow) => flow.overdue(now),
+            State::Dispatching(_) | State::Ended => None,
+        };
+        if step.is_none() && self.ping_due().is_some_and(|due| now >= due) {
+            let sign = if self.form == Form::Padded { "\n" } else { ": keep-alive\n\n" };
+            step = Some(Step::Piece(Bytes::from_static(sign.as_bytes())));
+            self.last_sent = now;
+        }
+        self.set_timer();
+        Poll::Ready(step)
+    }
+
+    fn ping_due(&self) -> Option<Instant> {
+        let pings = match (self.form, &self.state) {
+            (Form::Events(_), _) | (Form::Padded, State::Dispatching(_)) => true,
+            (Form::Padded | Form::Plain, _) => false,
+        };
+        pings.then(|| self.last_sent + self.interval)
+    }
+
+    fn set_timer(&mut self) {
+        let due = match &self.state {
+            State::Flowing(flow) => Some(flow.due()),
+            State::Dispatching(_) | State::Ended => None,
+        };
+        if let Some(next) = due.into_iter().chain(self.ping_due()).min() {
+            self.timer.as_mut().reset(next);
+        }
+    }
+
+    /// The head was sent while backends were still asked; now one answers, or none. Returns what the client is told where
+    /// that is all there is to tell.
+    fn dispatched(&mut self, outcome: Result<Served, GatewayError>, mut errand: Errand) -> Option<Bytes> {
+        let error = match outcome {
+            Ok(served) if self.form == Form::Padded || served.answer.stream => {
+                self.state = State::Flowing(Box::new(Flow::new(served, errand)));
+                self.set_timer();
+                return None;
+            }
+            Ok(served) => {
+                errand.settlement.ending = Ending::Complete;
+                let body = joined(&served.answer.first);
+                match serde_json::from_slice::<serde_json::Value>(&body) {
+                    Ok(error) if error.get("error").is_some() => error.to_string(),
+                    _ => not_a_stream(served.answer.head.status).envelope(),
                 }
             }
-        }
-    }
-
-    /// Lets a piece through, looking at it on its way.
-    fn pass(&mut self, piece: Bytes) -> Option<Bytes> {
-        let Some(stream) = &mut self.stream else {
-            self.tap.feed(&piece);
-            self.settlement.estimated_output += piece.len() as u64 / 4;
-            return Some(piece);
+            Err(error) => {
+                errand.settlement.ending = Ending::Refused(error.code.as_str());
+                error.envelope()
+            }
         };
-        let events = stream.framer.push(piece)?;
-        if carries_data(&events) {
-            stream.last_data = Instant::now();
-            if !stream.reached_end && reaches_end(stream.endpoint, &events) {
-                stream.reached_end = true;
-                self.timer.as_mut().reset(stream.last_data + LINGER);
-            }
-            // DeepSeek sends a token an event.
-            self.settlement.estimated_output += data_of(&events).count() as u64;
-            self.tap.feed(&events);
-        }
-        Some(events)
+        self.state = State::Ended;
+        Some(self.told(&error))
     }
 
-    /// Ready with a reason when the answer takes too long. The idle timer is moved on when it fires, not with
-    /// every frame.
-    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<&'static str> {
-        loop {
-            ready!(self.timer.as_mut().poll(cx));
-            let now = Instant::now();
-            if self.reached_end() {
-                return Poll::Ready("the stream is over");
-            }
-            if now >= self.deadline {
-                return Poll::Ready("the call took longer than the route's request timeout");
-            }
-            let idle_at = self.stream.as_ref().map_or(self.deadline, |s| s.last_data + s.idle);
-            if now >= idle_at {
-                return Poll::Ready("the backend sent no content for longer than the route's idle timeout");
-            }
-            self.timer.as_mut().reset(self.deadline.min(idle_at));
-        }
-    }
-
-    fn reached_end(&self) -> bool {
-        self.stream.as_ref().is_some_and(|stream| stream.reached_end)
-    }
-
-    fn finish(&mut self) -> Option<Result<Bytes, BrokenOff>> {
-        let mut rest = Bytes::new();
-        if let Some(stream) = &mut self.stream {
-            rest = stream.framer.rest();
-            if !stream.reached_end && !reaches_end(stream.endpoint, &rest) {
-                return Some(self.break_off("the backend ended the stream before its end"));
-            }
-        }
-        self.tap.feed(&rest);
-        self.end(Ending::Complete);
-        (!rest.is_empty()).then_some(Ok(rest))
-    }
-
-    fn break_off(&mut self, reason: &'static str) -> Result<Bytes, BrokenOff> {
-        self.end(Ending::Broken);
-        let settlement = &self.settlement;
-        let backend = settlement.backend.as_deref().unwrap_or_default();
-        tracing::warn!(route = %settlement.route.state.metrics.label, backend, reason, "answer broke off");
-        let Some(stream) = &self.stream else { return Err(BrokenOff) };
-        let error =
-            GatewayError::new(Code::StreamInterrupted, format!("The answer is incomplete: {reason}."));
-        let event = match stream.endpoint {
-            Endpoint::Messages | Endpoint::Responses => "event: error\n",
-            _ => "",
+    fn broken(&mut self, cause: Cause) -> Result<Bytes, BrokenOff> {
+        let State::Flowing(mut flow) = std::mem::replace(&mut self.state, State::Ended) else {
+            return Err(BrokenOff);
         };
-        Ok(format!("{event}data: {}\n\n", error.envelope()).into())
+        let settlement = &mut flow.errand.settlement;
+        settlement.ending = Ending::Broken;
+        if cause.verdict().counts {
+            flow.backend.breaker.broke("StreamInterrupted");
+        }
+        tracing::warn!(route = %settlement.route.state.metrics.label, backend = %flow.backend.name, reason = cause.as_str(), request_id = settlement.request_id.to_str().unwrap_or_default(), "answer broke off");
+        if !matches!(self.form, Form::Events(_)) {
+            return Err(BrokenOff);
+        }
+        let message = format!("The answer is incomplete. Backend {}: {}.", flow.backend.name, cause.what());
+        Ok(self.told(&GatewayError::new(Code::StreamInterrupted, message).envelope()))
     }
 
-    fn end(&mut self, ending: Ending) {
-        self.ended = true;
-        self.settlement.ending = ending;
-        if ending == Ending::Broken
-            && let Some(name) = &self.settlement.backend
-            && let Some(backend) = self.settlement.route.backends.iter().find(|b| b.name == *name)
-        {
-            backend.breaker.broke("StreamInterrupted");
+    /// An error envelope in the form of the body.
+    fn told(&self, envelope: &str) -> Bytes {
+        match self.form {
+            Form::Events(Endpoint::Messages | Endpoint::Responses) => {
+                format!("event: error\ndata: {envelope}\n\n").into()
+            }
+            Form::Events(_) => format!("data: {envelope}\n\n").into(),
+            Form::Padded | Form::Plain => envelope.to_owned().into(),
         }
     }
 }
 
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.settlement.usage = self.tap.usage();
-        // hyper does not ask for another frame after the last byte of a body of known length.
-        if !self.ended && self.stream.is_none() && self.ready.is_empty() && self.upstream.is_end_stream() {
-            self.settlement.ending = Ending::Complete;
-        }
-    }
-}
-
-/// Whether the end mark is among `events`: as a whole payload or the name of an event, never inside of text.
-fn reaches_end(endpoint: Endpoint, events: &[u8]) -> bool {
-    match endpoint.stream_end() {
-        StreamEnd::Done => data_of(events).any(|data| data == b"[DONE]"),
-        StreamEnd::Event(names) => events
-            .split(|byte| *byte == b'\n')
-            .filter_map(|line| line.strip_prefix(b"event:"))
-            .any(|name| names.iter().any(|end| name.trim_ascii() == end.as_bytes())),
-    }
+fn not_a_stream(status: http::StatusCode) -> GatewayError {
+    let message = format!("The backend answered {} without a stream.", status.as_u16());
+    GatewayError::new(Code::UpstreamError, message)
 }

@@ -1,12 +1,14 @@
 //! Settling: whatever way a call ends, its quotas, metrics and log line are done exactly once, on drop.
 
 use super::endpoint::Endpoint;
+use super::error::GatewayError;
 use super::quota::{Reservation, Unit};
 use super::relay::InFlight;
+use super::reply::ReplyBody;
 use super::tap::Usage;
 use crate::drain::Token;
 use crate::snapshot::{Consumer, Route, Shared};
-use http::HeaderValue;
+use http::{HeaderValue, Response};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -58,6 +60,13 @@ pub struct Settlement {
 }
 
 impl Settlement {
+    /// Ends the call with an error of the gateway's own.
+    pub fn refused(mut self, error: GatewayError) -> Response<ReplyBody> {
+        self.status = error.code.status().as_u16();
+        self.ending = Ending::Refused(error.code.as_str());
+        error.respond()
+    }
+
     fn used(&self) -> Option<Usage> {
         let seen = Usage { input: self.estimated_input, cached_input: 0, output: self.estimated_output };
         match (self.usage, self.ending) {

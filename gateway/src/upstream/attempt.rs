@@ -4,17 +4,22 @@
 //! asked.
 
 use super::beginning::{self, Beginning};
-use super::judge::{Failure, by_status, retry_after};
+use super::client::ConnectError;
+use super::failure::{Failure, retry_after};
+use super::judge::{Cause, Side, by_status};
 use super::splice::SplicedBody;
 use crate::pipeline::frames::{Framer, data_of};
 use crate::snapshot::{RouteBackend, UpstreamRequest};
 use bytes::Bytes;
-use deepseek_crds::v1alpha1::RetryOn;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
+use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::error::Error;
+use std::future::Future;
+use std::time::{Duration, SystemTime};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// An answer that has begun.
 pub struct Answer {
@@ -22,14 +27,23 @@ pub struct Answer {
     pub head: http::response::Parts,
     /// What has been read of the body.
     pub first: VecDeque<Bytes>,
-    /// The rest of it.
-    pub body: Incoming,
+    /// The rest of it; `None` when all of it was read.
+    pub rest: Option<Incoming>,
     /// Whether it is an event stream.
     pub stream: bool,
 }
 
-/// How much of an error's body is read, for its message.
-const MAX_ERROR_BODY: usize = 16 << 10;
+/// How long an attempt may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// To its first token (a stream's) or to its end (any other's); `None`: as long as the call has.
+    pub begin: Option<Duration>,
+    /// Between two bytes, once headers have arrived.
+    pub byte_idle: Duration,
+}
+
+/// How much of an error's body is read.
+const MAX_ERROR_BODY: usize = 64 << 10;
 /// How long an error's body may take.
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How much of a stream may come before its first token: comments, blank lines.
@@ -37,24 +51,34 @@ const MAX_PADDING: usize = 1 << 20;
 /// The largest answer in one piece that is read to its end before any of it goes to the client.
 const MAX_WHOLE: usize = 1 << 20;
 
-/// Sends the request and waits for the answer to begin, a stream's for at most `first_token`.
+/// Sends the request and waits for the answer to begin.
 pub async fn attempt(
     backend: &RouteBackend,
     to: UpstreamRequest,
     headers: HeaderMap,
     body: SplicedBody,
-    first_token: Option<Duration>,
+    limits: Limits,
 ) -> Result<Answer, Failure> {
-    let begun = async {
-        let response = send(backend, to, headers, body).await?;
-        begin(response).await
-    };
-    match first_token {
-        None => begun.await,
-        Some(limit) => match tokio::time::timeout(limit, begun).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Failure::new(RetryOn::Timeout, format!("no first token within {limit:?}"))),
-        },
+    let until = limits.begin.map(|limit| Instant::now() + limit);
+    let response = within(until, send(backend, to, headers, body), Cause::NoHeaders).await?;
+    let (head, body) = response.into_parts();
+    if !head.status.is_success() {
+        return refused(head, body).await;
+    }
+    let stream = has_content_type(&head.headers, "text/event-stream");
+    let late = if stream { Cause::NoFirstToken } else { Cause::NoWholeAnswer };
+    within(until, begin(head, body, stream, limits.byte_idle), late).await
+}
+
+/// What `step` gives, or `late` when it takes too long.
+async fn within<T>(
+    until: Option<Instant>,
+    step: impl Future<Output = Result<T, Failure>>,
+    late: Cause,
+) -> Result<T, Failure> {
+    match until {
+        None => step.await,
+        Some(until) => timeout_at(until, step).await.unwrap_or_else(|_| Err(late.into())),
     }
 }
 
@@ -71,66 +95,60 @@ async fn send(
     *request.method_mut() = Method::POST;
     *request.uri_mut() = to.uri;
     *request.headers_mut() = headers;
-    backend.client.request(request).await.map_err(|error| connection_failure(&error))
+    backend.client.request(request).await.map_err(|error| Failure::from(connection_cause(&error)))
 }
 
-fn connection_failure(error: &hyper_util::client::legacy::Error) -> Failure {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<std::io::Error>()
-            && io.kind() == std::io::ErrorKind::TimedOut
-        {
-            return Failure::new(RetryOn::Timeout, "it could not be connected in time");
-        }
-        source = cause.source();
+fn connection_cause(error: &hyper_util::client::legacy::Error) -> Cause {
+    let Some(source) = error.source() else { return Cause::ClosedUnanswered };
+    if let Some(connect) = source.downcast_ref::<ConnectError>() {
+        return match connect {
+            ConnectError::Timeout => Cause::ConnectTimeout,
+            ConnectError::Dns => Cause::DnsFailed,
+            ConnectError::Tls => Cause::TlsFailed,
+            ConnectError::Failed => Cause::ConnectFailed,
+        };
     }
-    let detail = if error.is_connect() {
-        "it cannot be connected"
-    } else {
-        "it closed the connection without an answer"
-    };
-    Failure::new(RetryOn::ConnectFailure, detail)
+    match source.downcast_ref::<hyper::Error>() {
+        Some(error) if error.is_parse() => Cause::NotHttp,
+        Some(error) if error.is_canceled() => Cause::ClosedUnsent,
+        _ => Cause::ClosedUnanswered,
+    }
 }
 
-async fn begin(response: Response<Incoming>) -> Result<Answer, Failure> {
-    let (head, body) = response.into_parts();
-    if let Some(kind) = by_status(head.status) {
-        return Err(refused(kind, &head, body).await);
+async fn begin(
+    head: http::response::Parts,
+    body: Incoming,
+    stream: bool,
+    byte_idle: Duration,
+) -> Result<Answer, Failure> {
+    if has_content_type(&head.headers, "text/html") {
+        return Err(Cause::WebPage.into());
     }
-    let stream = head.status.is_success() && has_content_type(&head.headers, "text/event-stream");
-    let answer = Answer { head, first: VecDeque::new(), body, stream };
-    if !answer.head.status.is_success() {
-        return Ok(answer);
-    }
-    if has_content_type(&answer.head.headers, "text/html") {
-        return Err(Failure::new(RetryOn::EmptyResponse, "it answered 200 with a web page"));
-    }
-    if answer.stream { first_token(answer).await } else { whole(answer).await }
+    let mut body = Reader { body, byte_idle };
+    let mut first = VecDeque::new();
+    let ended =
+        if stream { first_token(&mut body, &mut first).await? } else { whole(&mut body, &mut first).await? };
+    Ok(Answer { head, first, rest: (!ended).then_some(body.body), stream })
 }
 
-/// Reads a stream up to its first token.
-async fn first_token(mut answer: Answer) -> Result<Answer, Failure> {
+/// Reads a stream up to its first token. Returns whether that was all of it.
+async fn first_token(body: &mut Reader, first: &mut VecDeque<Bytes>) -> Result<bool, Failure> {
     let mut framer = Framer::default();
     let mut seen = 0;
-    while let Some(piece) = next(&mut answer.body).await? {
+    while let Some(piece) = body.next().await? {
         seen += piece.len();
         let Some(events) = framer.push(piece) else { continue };
         let beginning = beginning::of_events(&events);
-        answer.first.push_back(events);
+        first.push_back(events);
         match beginning {
             Beginning::NotYet if seen <= MAX_PADDING => {}
             Beginning::NotYet | Beginning::Begun => {
-                let rest = framer.rest();
-                if !rest.is_empty() {
-                    answer.first.push_back(rest);
-                }
-                return Ok(answer);
+                first.extend(Some(framer.rest()).filter(|rest| !rest.is_empty()));
+                return Ok(false);
             }
-            Beginning::Silent(what) => return Err(Failure::silent(what)),
-            Beginning::Failed(kind, what) => {
-                let envelope =
-                    answer.first.back().and_then(|events| data_of(events).next()).unwrap_or_default();
-                return Err(Failure::new(kind, with_code(what, envelope)));
+            Beginning::Failed(cause) => {
+                let envelope = first.back().and_then(|events| data_of(events).next());
+                return Err(Failure::quoting(cause, envelope.unwrap_or_default()));
             }
         }
     }
@@ -138,100 +156,83 @@ async fn first_token(mut answer: Answer) -> Result<Answer, Failure> {
     let rest = framer.rest();
     match beginning::of_events(&rest) {
         Beginning::Begun => {
-            answer.first.push_back(rest);
-            Ok(answer)
+            first.push_back(rest);
+            Ok(true)
         }
-        Beginning::Failed(kind, what) => {
-            Err(Failure::new(kind, with_code(what, data_of(&rest).next().unwrap_or_default())))
-        }
-        Beginning::Silent(what) => Err(Failure::silent(what)),
-        Beginning::NotYet => Err(Failure::new(RetryOn::EmptyResponse, "its stream ended before it began")),
+        Beginning::Failed(cause) => Err(Failure::quoting(cause, data_of(&rest).next().unwrap_or_default())),
+        Beginning::NotYet => Err(Cause::EndedUnbegun.into()),
     }
 }
 
 /// Reads a JSON answer to its end: a part of it is of no use to the client, and one that breaks off can still be
-/// replaced. A larger one is passed on as it comes.
-async fn whole(mut answer: Answer) -> Result<Answer, Failure> {
+/// replaced. A larger one is passed on as it comes. Returns whether all of it was read.
+async fn whole(body: &mut Reader, first: &mut VecDeque<Bytes>) -> Result<bool, Failure> {
     let mut seen = 0;
     while seen <= MAX_WHOLE {
-        match next(&mut answer.body).await? {
+        match body.next().await? {
             Some(piece) => {
                 seen += piece.len();
-                answer.first.push_back(piece);
+                first.push_back(piece);
             }
-            None => return judge_whole(answer),
+            None => return judge_whole(first).map(|()| true),
         }
     }
-    Ok(answer)
+    Ok(false)
 }
 
-fn judge_whole(answer: Answer) -> Result<Answer, Failure> {
-    let joined;
-    let body: &[u8] = match answer.first.len() {
-        0 => b"",
-        1 => &answer.first[0],
-        _ => {
-            joined = answer.first.iter().flat_map(|piece| piece.iter().copied()).collect::<Vec<u8>>();
-            &joined
-        }
-    };
-    match beginning::of_answer(body) {
-        Beginning::Failed(kind, what) => Err(Failure::new(kind, with_code(what, body))),
-        Beginning::Silent(what) => Err(Failure::silent(what)),
-        Beginning::NotYet | Beginning::Begun => Ok(answer),
+fn judge_whole(pieces: &VecDeque<Bytes>) -> Result<(), Failure> {
+    let body = joined(pieces);
+    match beginning::of_answer(&body) {
+        Beginning::Failed(cause) => Err(Failure::quoting(cause, &body)),
+        Beginning::NotYet | Beginning::Begun => Ok(()),
     }
 }
 
-async fn next(body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
-    while let Some(frame) = body.frame().await {
-        let broken =
-            |_| Failure::new(RetryOn::ConnectFailure, "it closed the connection in the middle of its answer");
-        if let Ok(piece) = frame.map_err(broken)?.into_data() {
-            return Ok(Some(piece));
-        }
+/// Pieces as one; not copied where there is only one.
+pub fn joined(pieces: &VecDeque<Bytes>) -> Cow<'_, [u8]> {
+    match pieces.len() {
+        0 => Cow::default(),
+        1 => Cow::Borrowed(&pieces[0]),
+        _ => pieces.iter().flat_map(|piece| piece.iter().copied()).collect(),
     }
-    Ok(None)
 }
 
-async fn refused(kind: RetryOn, head: &http::response::Parts, body: Incoming) -> Failure {
-    let status = head.status;
-    let retry_after = retry_after(&head.headers);
-    let detail = match kind {
+/// A body that is given up when no byte comes for too long.
+struct Reader {
+    body: Incoming,
+    byte_idle: Duration,
+}
+
+impl Reader {
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            let frame = timeout(self.byte_idle, self.body.frame()).await;
+            let Some(frame) = frame.map_err(|_| Cause::Silent)? else { return Ok(None) };
+            if let Ok(piece) = frame.map_err(|_| Cause::BrokenAnswer)?.into_data() {
+                return Ok(Some(piece));
+            }
+        }
+    }
+}
+
+/// An answer that is not a success: the caller's own mistake is an answer, anything else a failure.
+async fn refused(head: http::response::Parts, body: Incoming) -> Result<Answer, Failure> {
+    let body = timeout(ERROR_BODY_TIMEOUT, Limited::new(body, MAX_ERROR_BODY).collect()).await;
+    let body = body.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    // A status of the 100s is none of a final answer.
+    let cause = by_status(head.status.as_u16(), &body).unwrap_or(Cause::NotHttp);
+    let verdict = cause.verdict();
+    if verdict.side == Side::Caller && verdict.kind.is_none() {
+        return Ok(Answer { head, first: VecDeque::from([body]), rest: None, stream: false });
+    }
+    let mut failure = match verdict.side {
         // Providers quote the end of the key in these.
-        RetryOn::BackendRefused if status == StatusCode::PAYMENT_REQUIRED => {
-            "its account is out of balance (402)".to_owned()
-        }
-        RetryOn::BackendRefused => format!("it refused the gateway's key ({})", status.as_u16()),
-        _ => {
-            let body =
-                tokio::time::timeout(ERROR_BODY_TIMEOUT, Limited::new(body, MAX_ERROR_BODY).collect()).await;
-            let body =
-                body.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
-            with_code(&format!("it answered {status}"), &body)
-        }
+        Side::Account => Failure::from(cause),
+        _ => Failure::quoting(cause, &body),
     };
-    Failure {
-        kind,
-        detail: detail.into(),
-        retry_after,
-        key_refused: status == StatusCode::UNAUTHORIZED,
-        counts: true,
-    }
-}
-
-/// `what`, with the code of an error envelope behind it. Its message stays here: providers quote keys and prompts in it.
-fn with_code(what: &str, envelope: &[u8]) -> String {
-    let is_code = |text: &&str| {
-        (1..=40).contains(&text.len())
-            && text.bytes().all(|b| b == b'_' || b.is_ascii_lowercase() || b.is_ascii_digit())
-    };
-    let body = serde_json::from_slice::<serde_json::Value>(envelope).unwrap_or_default();
-    let error = body.get("error").unwrap_or(&body);
-    let code = ["type", "code"].into_iter().filter_map(|field| error.get(field)?.as_str()).find(is_code);
-    match code {
-        Some(code) => format!("{what} ({code})"),
-        None => what.to_owned(),
-    }
+    failure.retry_after = retry_after(&head.headers, SystemTime::now());
+    failure.text = (head.status.as_u16() == 429).then(|| Box::from(&*body));
+    Err(failure)
 }
 
 fn has_content_type(headers: &HeaderMap, wanted: &str) -> bool {

@@ -4,8 +4,8 @@
 //! the role, and Anthropic's and OpenAI's opening events are none. An answer in one piece begins when all of it is there
 //! (up to a size): so one that breaks off, or holds nothing, can still be replaced.
 
+use super::judge::Cause;
 use crate::pipeline::frames::data_of;
-use deepseek_crds::v1alpha1::RetryOn;
 use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -19,10 +19,8 @@ pub enum Beginning {
     NotYet,
     /// The answer.
     Begun,
-    /// A well-formed answer that says nothing.
-    Silent(&'static str),
-    /// Not an answer: a failure of this kind, described for a person.
-    Failed(RetryOn, &'static str),
+    /// Not an answer.
+    Failed(Cause),
 }
 
 /// `finish_reason` of an answer that the platform gave up for want of resources.
@@ -96,12 +94,12 @@ pub fn of_events(events: &[u8]) -> Beginning {
 
 fn of_event(data: &[u8]) -> Beginning {
     if data == b"[DONE]" {
-        return Beginning::Failed(RetryOn::EmptyResponse, "its stream ended before it began");
+        return Beginning::Failed(Cause::EndedUnbegun);
     }
     // What cannot be read is the client's to judge: it may be a new shape.
     let Ok(frame) = serde_json::from_slice::<Frame<'_>>(data) else { return Beginning::Begun };
     if frame.error.is_some() {
-        return Beginning::Failed(RetryOn::ServerError, "its stream began with an error");
+        return Beginning::Failed(Cause::ErrorFirst);
     }
     if let Some(event) = &frame.event {
         return if OPENING.contains(&event.as_ref()) { Beginning::NotYet } else { Beginning::Begun };
@@ -112,13 +110,11 @@ fn of_event(data: &[u8]) -> Beginning {
     }
     match choices.iter().find_map(|choice| choice.finish_reason.as_deref()) {
         None => Beginning::NotYet,
-        Some(INTERRUPTED) => {
-            Beginning::Failed(RetryOn::ServerError, "it ran out of resources (insufficient_system_resource)")
-        }
+        Some(INTERRUPTED) => Beginning::Failed(Cause::OutOfResources),
         // An answer cut by its limit or by moderation is an answer, if an empty one.
         // An empty completion is an answer: there may be nothing to fill in.
         Some("stop") if choices.iter().all(|choice| choice.text.is_none()) => {
-            Beginning::Silent("its stream ended without any content")
+            Beginning::Failed(Cause::NoContent)
         }
         Some(_) => Beginning::Begun,
     }
@@ -131,31 +127,25 @@ pub fn of_answer(body: &[u8]) -> Beginning {
         return Beginning::Begun;
     }
     if body.is_empty() {
-        return Beginning::Failed(RetryOn::EmptyResponse, "it answered 200 with nothing in it");
+        return Beginning::Failed(Cause::BlankBody);
     }
     let Ok(answer) = serde_json::from_slice::<Frame<'_>>(body) else {
-        return if body.starts_with(b"{") {
-            Beginning::Begun
-        } else {
-            Beginning::Failed(RetryOn::EmptyResponse, "it answered 200 with something that is not JSON")
-        };
+        return if body.starts_with(b"{") { Beginning::Begun } else { Beginning::Failed(Cause::NotJson) };
     };
     if answer.error.is_some()
         && answer.choices.is_none()
         && answer.event.as_deref().is_none_or(|e| e == "error")
     {
-        return Beginning::Failed(RetryOn::ServerError, "it answered 200 with an error");
+        return Beginning::Failed(Cause::ErrorAnswer);
     }
     let Some(choices) = answer.choices else { return Beginning::Begun };
     if choices.iter().any(Choice::says_something) {
         return Beginning::Begun;
     }
     match choices.iter().find_map(|choice| choice.finish_reason.as_deref()) {
-        Some(INTERRUPTED) => {
-            Beginning::Failed(RetryOn::ServerError, "it ran out of resources (insufficient_system_resource)")
-        }
+        Some(INTERRUPTED) => Beginning::Failed(Cause::OutOfResources),
         Some("stop") | None if choices.iter().all(|choice| choice.text.is_none()) => {
-            Beginning::Silent("its answer holds no content")
+            Beginning::Failed(Cause::NoContent)
         }
         _ => Beginning::Begun,
     }
@@ -213,13 +203,15 @@ mod tests {
 
     #[test]
     fn a_first_frame_that_gives_up_is_a_failure() {
-        let failed = |frame| matches!(stream(frame), Beginning::Failed(..));
+        let failed = |frame| matches!(stream(frame), Beginning::Failed(cause) if cause.verdict().counts);
         assert!(failed(r#"{"error":{"message":"busy"}}"#));
         assert!(failed(
             r#"{"choices":[{"delta":{"content":""},"finish_reason":"insufficient_system_resource"}]}"#
         ));
-        let silent = |frame| matches!(stream(frame), Beginning::Silent(..));
-        assert!(silent(r#"{"choices":[{"delta":{"content":""},"finish_reason":"stop"}]}"#));
+        assert_eq!(
+            stream(r#"{"choices":[{"delta":{"content":""},"finish_reason":"stop"}]}"#),
+            Beginning::Failed(Cause::NoContent)
+        );
         assert_eq!(stream(r#"{"choices":[{"text":"","finish_reason":"stop"}]}"#), Beginning::Begun);
         assert!(failed("[DONE]"));
         assert!(!failed(r#"{"choices":[{"delta":{"content":""},"finish_reason":"length"}]}"#));
@@ -235,7 +227,7 @@ mod tests {
             "<html></html>",
         ] {
             let judged = of_answer(empty.as_bytes());
-            assert!(matches!(judged, Beginning::Failed(..) | Beginning::Silent(..)), "{empty}: {judged:?}");
+            assert!(matches!(judged, Beginning::Failed(_)), "{empty}: {judged:?}");
         }
         for full in [
             r#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}"#,

@@ -6,10 +6,12 @@
 use super::splice::SplicedBody;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use std::collections::HashMap;
+use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -55,7 +57,7 @@ impl Clients {
 }
 
 fn connect_with(tls: rustls::ClientConfig, connect: Duration) -> Client {
-    let mut tcp = HttpConnector::new();
+    let mut tcp = Tcp::new_with_resolver(Resolver(GaiResolver::new()));
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(Duration::from_secs(30)));
@@ -98,10 +100,27 @@ fn usual_roots() -> Arc<rustls::RootCertStore> {
     Arc::clone(ROOTS.get_or_init(load))
 }
 
+/// Why there is no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// It took too long.
+    #[error("no connection in time")]
+    Timeout,
+    /// The name has no address.
+    #[error("the name cannot be resolved")]
+    Dns,
+    /// The handshake failed: wrong certificate, no TLS on that port.
+    #[error("the TLS handshake failed")]
+    Tls,
+    /// Nothing listens there, or there is no way.
+    #[error("the connection was refused")]
+    Failed,
+}
+
 /// DNS, TCP and TLS under one timeout.
 #[derive(Clone)]
 pub struct Connector {
-    https: HttpsConnector<HttpConnector>,
+    https: HttpsConnector<Tcp>,
     timeout: Duration,
 }
 
@@ -110,11 +129,11 @@ type Stream = hyper_rustls::MaybeHttpsStream<TokioIo<TcpStream>>;
 
 impl Service<http::Uri> for Connector {
     type Response = Stream;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = ConnectError;
     type Future = Pin<Box<dyn Future<Output = Result<Stream, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.https.poll_ready(cx)
+        self.https.poll_ready(cx).map_err(|error| explain(&*error))
     }
 
     fn call(&mut self, uri: http::Uri) -> Self::Future {
@@ -122,12 +141,51 @@ impl Service<http::Uri> for Connector {
         let timeout = self.timeout;
         Box::pin(async move {
             match tokio::time::timeout(timeout, connecting).await {
-                Ok(connected) => connected,
-                Err(_) => {
-                    Err(io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {timeout:?}"))
-                        .into())
-                }
+                Ok(connected) => connected.map_err(|error| explain(&*error)),
+                Err(_) => Err(ConnectError::Timeout),
             }
         })
+    }
+}
+
+/// The TCP connector has an error type of its own; a bare I/O error comes from the handshake after it.
+fn explain(error: &(dyn Error + Send + Sync + 'static)) -> ConnectError {
+    if error.is::<io::Error>() {
+        return ConnectError::Tls;
+    }
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if cause.is::<Unresolved>() {
+            return ConnectError::Dns;
+        }
+        source = cause.source();
+    }
+    ConnectError::Failed
+}
+
+/// A name without an address: marks what the resolver says.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct Unresolved(#[from] io::Error);
+
+/// The system's resolver.
+#[derive(Clone)]
+struct Resolver(GaiResolver);
+
+/// TCP connections to names.
+type Tcp = HttpConnector<Resolver>;
+
+impl Service<Name> for Resolver {
+    type Response = GaiAddrs;
+    type Error = Unresolved;
+    type Future = Pin<Box<dyn Future<Output = Result<GaiAddrs, Unresolved>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
+        self.0.poll_ready(cx).map_err(Unresolved)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let resolving = self.0.call(name);
+        Box::pin(async move { resolving.await.map_err(Unresolved) })
     }
 }

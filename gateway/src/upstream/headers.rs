@@ -1,5 +1,7 @@
 //! Which headers pass, in both directions. The caller's credentials and cookies end here; so do a backend's cookies.
 
+use crate::pipeline::deadline;
+use crate::pipeline::relay::Form;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Headers of one connection, not of the message.
@@ -24,7 +26,9 @@ const REQUEST_ONLY: [HeaderName; 7] = [
     header::FORWARDED,
     header::EXPECT,
 ];
-const REQUEST_ONLY_TEXT: [&str; 8] = [
+const REQUEST_ONLY_TEXT: [&str; 10] = [
+    deadline::HEADER,
+    deadline::ENVOY_HEADER,
     "x-api-key",
     "api-key",
     "x-real-ip",
@@ -60,10 +64,24 @@ pub fn for_client(headers: &mut HeaderMap, stream: bool) {
     headers.remove("proxy-connection");
     if stream {
         headers.remove(header::CONTENT_LENGTH);
-        // Proxies on the way to the client must not collect the stream.
-        headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        unbuffered(headers);
     }
+}
+
+/// Headers of an answer whose head is sent before any backend's.
+pub fn of_our_own(headers: &mut HeaderMap, form: Form) {
+    let content_type = match form {
+        Form::Events(_) => "text/event-stream; charset=utf-8",
+        Form::Padded | Form::Plain => "application/json",
+    };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    unbuffered(headers);
+}
+
+/// Proxies on the way to the client must not collect what comes piece by piece.
+fn unbuffered(headers: &mut HeaderMap) {
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
 }
 
 fn remove_named_by_connection(headers: &mut HeaderMap) {

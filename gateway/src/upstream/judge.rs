@@ -1,118 +1,278 @@
-//! Judgement of an attempt: what failed, and what the client is told when it was the last.
+//! Judgement of an attempt: one table of everything that can become of it, and what follows.
+//!
+//! [`Cause`] is exhaustive; [`Cause::verdict`] is the only place that decides. `docs/judgement.md` shows the table to
+//! users, and a test compares.
 
-use crate::pipeline::error::{Code, GatewayError};
 use deepseek_crds::v1alpha1::RetryOn;
-use http::{HeaderMap, StatusCode, header};
-use std::borrow::Cow;
-use std::time::Duration;
 
-/// The longest `Retry-After` that is believed, in seconds: a day.
-const LONGEST_WAIT: f64 = 86_400.0;
+/// Whose doing a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The server behind the backend, or the way to it.
+    Backend,
+    /// The platform team's account at the provider.
+    Account,
+    /// What the route says of the backend does not fit it.
+    Route,
+    /// The caller's request.
+    Caller,
+    /// Nobody's in particular: time ran out.
+    Clock,
+}
 
-/// An attempt that failed by the backend's fault, before anything of it reached the client.
-#[derive(Debug)]
-pub struct Failure {
-    /// Its kind.
-    pub kind: RetryOn,
-    /// What happened, for a person; never the text of a credentials error.
-    pub detail: Cow<'static, str>,
-    /// When the backend wants to be asked again.
-    pub retry_after: Option<Duration>,
-    /// Whether it refused the key (401), and another key of the same account may do.
-    pub key_refused: bool,
-    /// Whether the breaker counts it. An answer without content may be the caller's own doing.
+/// What may follow in the same call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Another backend at once; when there is none, this one again after a pause.
+    Again,
+    /// This account at once with its next key; when there is none, another backend.
+    OtherKey,
+    /// Another backend; never this one again in this call.
+    Elsewhere,
+    /// Another backend goes on where the stream broke, with `midStream: Resume`; else the client gets an error event.
+    Resume,
+    /// Nothing: the answer is the caller's to read, or time is up.
+    Never,
+}
+
+/// What follows from a cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Which entry of `failover.retryOn` allows another attempt; `None`: none is needed (or none follows).
+    pub kind: Option<RetryOn>,
+    /// Whose doing it is.
+    pub side: Side,
+    /// What may follow.
+    pub next: Next,
+    /// Whether the circuit breaker counts it.
     pub counts: bool,
 }
 
-/// The failure a status stands for; `None` where the answer is the client's to read.
-#[must_use]
-pub fn by_status(status: StatusCode) -> Option<RetryOn> {
-    match status.as_u16() {
-        401..=403 => Some(RetryOn::BackendRefused),
-        408 => Some(RetryOn::Timeout),
-        429 => Some(RetryOn::RateLimited),
-        // A redirect is no answer of an API, and its target is nobody's business.
-        300..=399 | 500.. => Some(RetryOn::ServerError),
-        _ => None,
-    }
+macro_rules! causes {
+    ($($name:ident: $what:literal => $kind:expr, $side:ident, $next:ident, $counts:literal;)+) => {
+        /// What became of an attempt that brought no (whole) answer.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[allow(missing_docs, reason = "the table says what each is")]
+        pub enum Cause { $($name,)+ }
+
+        impl Cause {
+            /// Every cause, for documentation and tests.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// As it stands in logs and metrics.
+            #[must_use]
+            pub fn as_str(self) -> &'static str { match self { $(Self::$name => stringify!($name)),+ } }
+
+            /// For a person; completes a sentence about the backend.
+            #[must_use]
+            pub fn what(self) -> &'static str { match self { $(Self::$name => $what),+ } }
+
+            /// What follows.
+            #[must_use]
+            pub fn verdict(self) -> Verdict {
+                let (kind, side, next, counts) = match self {
+                    $(Self::$name => ($kind, Side::$side, Next::$next, $counts)),+
+                };
+                Verdict { kind, side, next, counts }
+            }
+        }
+    };
 }
 
-/// Low-cardinality name of a failure, for metrics, logs and status.
+use RetryOn::{BackendRefused, ConnectFailure, EmptyResponse, RateLimited, ServerError, Timeout};
+
+causes! {
+    // No answer at all.
+    DnsFailed: "its name cannot be resolved" => Some(ConnectFailure), Backend, Again, true;
+    ConnectFailed: "it cannot be connected" => Some(ConnectFailure), Backend, Again, true;
+    TlsFailed: "its TLS handshake failed" => Some(ConnectFailure), Backend, Again, true;
+    ConnectTimeout: "it could not be connected in time" => Some(Timeout), Backend, Again, true;
+    ClosedUnsent: "it closed the connection before the request was sent" => Some(ConnectFailure), Backend, Again, true;
+    ClosedUnanswered: "it closed the connection without an answer" => Some(ConnectFailure), Backend, Again, true;
+    NotHttp: "it answered with something that is not HTTP" => Some(ConnectFailure), Backend, Again, true;
+    NoHeaders: "it sent no headers in time" => Some(Timeout), Backend, Again, true;
+    NoFirstToken: "it sent headers and no token in time" => Some(Timeout), Backend, Again, true;
+    NoWholeAnswer: "its answer was not complete in time" => Some(Timeout), Backend, Again, true;
+    Silent: "it sent nothing, not even a keep-alive, for too long" => Some(Timeout), Backend, Again, true;
+    TimeUp: "the call's time was up" => None, Clock, Never, false;
+    // Statuses that are the backend's or the account's.
+    Redirected: "it answered with a redirect" => Some(ServerError), Route, Elsewhere, true;
+    KeyRefused: "it refused the gateway's key (401)" => Some(BackendRefused), Account, OtherKey, true;
+    OutOfBalance: "its account is out of balance (402)" => Some(BackendRefused), Account, Elsewhere, false;
+    Forbidden: "it refused the gateway's account (403)" => Some(BackendRefused), Account, Elsewhere, true;
+    ModelUnknown: "it does not serve the model" => Some(BackendRefused), Route, Elsewhere, false;
+    NotFound: "it has no such path (404)" => Some(BackendRefused), Route, Elsewhere, false;
+    RequestTimeout: "it answered 408" => Some(Timeout), Backend, Again, true;
+    RateLimitedAccount: "it answered 429: the account's limit is reached" => Some(RateLimited), Account, Again, false;
+    RateLimitedTenant: "it answered 429: the limit of one user_id is reached" => Some(RateLimited), Caller, Elsewhere, false;
+    InternalError: "it answered 500" => Some(ServerError), Backend, Again, true;
+    BadGateway: "it answered 502 or 504" => Some(ServerError), Backend, Again, true;
+    Overloaded: "it answered 503" => Some(ServerError), Backend, Again, true;
+    OtherServerError: "it answered with a server error" => Some(ServerError), Backend, Again, true;
+    // A 200 that is none.
+    BlankBody: "it answered 200 with nothing in it" => Some(EmptyResponse), Backend, Again, true;
+    WebPage: "it answered 200 with a web page" => Some(EmptyResponse), Backend, Again, true;
+    NotJson: "it answered 200 with something that is not JSON" => Some(EmptyResponse), Backend, Again, true;
+    ErrorAnswer: "it answered 200 with an error" => Some(ServerError), Backend, Again, true;
+    ErrorFirst: "its stream began with an error" => Some(ServerError), Backend, Again, true;
+    NoContent: "its answer holds no content" => Some(EmptyResponse), Backend, Again, false;
+    EndedUnbegun: "its stream ended before it began" => Some(EmptyResponse), Backend, Again, true;
+    OutOfResources: "it ran out of resources (insufficient_system_resource)" => Some(ServerError), Backend, Again, true;
+    BrokenAnswer: "it closed the connection in the middle of its answer" => Some(ConnectFailure), Backend, Again, true;
+    // Nothing was sent.
+    Unfit: "it cannot carry what the request asks for" => None, Route, Elsewhere, false;
+    AccountFull: "its account takes no more calls at the moment" => Some(RateLimited), Account, Elsewhere, false;
+    // The caller's own mistakes: passed on as they are.
+    BadRequest: "it answered 400: the request is wrong" => None, Caller, Never, false;
+    ContextTooLong: "it answered 400: the context is too long" => None, Caller, Never, false;
+    ContentRisk: "it answered 400: the content was refused" => None, Caller, Never, false;
+    ToolChoice: "it answered 400: thinking does not go with a forced tool_choice" => None, Caller, Never, false;
+    TooLarge: "it answered 413" => None, Caller, Never, false;
+    MediaType: "it answered 415" => None, Caller, Never, false;
+    Unprocessable: "it answered 422" => None, Caller, Never, false;
+    OtherClientError: "it answered with another 4xx" => None, Caller, Never, false;
+    // After content has reached the client.
+    Cut: "it closed the connection in the middle of the stream" => None, Backend, Resume, true;
+    Stalled: "it sent no content for too long" => None, Backend, Resume, true;
+    SilentStream: "it sent nothing at all for too long" => None, Backend, Resume, true;
+    EndedEarly: "it ended the stream before the end of the answer" => None, Backend, Resume, true;
+    ErrorMidStream: "it sent an error in the middle of the stream" => None, Backend, Resume, true;
+    OutOfResourcesMidStream: "it gave up in the middle of the answer (insufficient_system_resource)" => None, Backend, Resume, true;
+    TimeUpMidStream: "the call took longer than its deadline" => None, Clock, Never, false;
+}
+
+/// Low-cardinality name of a kind, for status.
 #[must_use]
 pub fn name(kind: RetryOn) -> &'static str {
     match kind {
-        RetryOn::ConnectFailure => "ConnectFailure",
-        RetryOn::Timeout => "Timeout",
-        RetryOn::RateLimited => "RateLimited",
-        RetryOn::ServerError => "ServerError",
-        RetryOn::EmptyResponse => "EmptyResponse",
-        RetryOn::BackendRefused => "BackendRefused",
+        ConnectFailure => "ConnectFailure",
+        Timeout => "Timeout",
+        RateLimited => "RateLimited",
+        ServerError => "ServerError",
+        EmptyResponse => "EmptyResponse",
+        BackendRefused => "BackendRefused",
     }
 }
 
-/// `Retry-After` (seconds) or `Retry-After-Ms`; the other form, a date, is not used by model providers.
+/// What a status and the body of its error stand for; `None` for a success.
 #[must_use]
-pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let millis = number("retry-after-ms").map(|ms| ms / 1000.0);
-    let seconds = millis.or_else(|| number(header::RETRY_AFTER.as_str()))?;
-    Duration::try_from_secs_f64(seconds.min(LONGEST_WAIT)).ok()
+pub fn by_status(status: u16, body: &[u8]) -> Option<Cause> {
+    Some(match status {
+        100..=299 => return None,
+        300..=399 => Cause::Redirected,
+        400 => by_text(body),
+        401 => Cause::KeyRefused,
+        402 => Cause::OutOfBalance,
+        403 => Cause::Forbidden,
+        404 if holds(body, &["model"]) => Cause::ModelUnknown,
+        404 => Cause::NotFound,
+        408 => Cause::RequestTimeout,
+        413 => Cause::TooLarge,
+        415 => Cause::MediaType,
+        422 => Cause::Unprocessable,
+        429 if holds(body, &["user_id"]) => Cause::RateLimitedTenant,
+        429 => Cause::RateLimitedAccount,
+        500 => Cause::InternalError,
+        502 | 504 => Cause::BadGateway,
+        503 => Cause::Overloaded,
+        405..=499 => Cause::OtherClientError,
+        _ => Cause::OtherServerError,
+    })
 }
 
-impl Failure {
-    /// A failure without more to say of it.
-    pub fn new(kind: RetryOn, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), retry_after: None, key_refused: false, counts: true }
+/// DeepSeek says what is wrong with a 400 in its text alone: `code` is the same for all of them.
+fn by_text(body: &[u8]) -> Cause {
+    if holds(
+        body,
+        &["supported API model names", "Model Not Exist", "model does not exist", "model_not_found"],
+    ) {
+        Cause::ModelUnknown
+    } else if holds(body, &["maximum context length", "context_length_exceeded"]) {
+        Cause::ContextTooLong
+    } else if holds(body, &["Content Exists Risk", "content_filter"]) {
+        Cause::ContentRisk
+    } else if holds(body, &["does not support this tool_choice"]) {
+        Cause::ToolChoice
+    } else {
+        Cause::BadRequest
     }
+}
 
-    /// An answer that is well-formed and says nothing: another backend may say more, but this one is not out of order.
-    #[must_use]
-    pub fn silent(what: &'static str) -> Self {
-        Self { counts: false, ..Self::new(RetryOn::EmptyResponse, what) }
-    }
-
-    /// What the client is told.
-    #[must_use]
-    pub fn into_error(self, backend: &str) -> GatewayError {
-        let code = match self.kind {
-            RetryOn::ConnectFailure => Code::UpstreamUnreachable,
-            RetryOn::Timeout => Code::UpstreamTimeout,
-            RetryOn::RateLimited => Code::UpstreamRateLimited,
-            RetryOn::ServerError => Code::UpstreamError,
-            RetryOn::EmptyResponse => Code::UpstreamEmpty,
-            RetryOn::BackendRefused => Code::UpstreamRefused,
-        };
-        let after = match self.kind {
-            RetryOn::RateLimited => Some(self.retry_after.unwrap_or(Duration::from_secs(1))),
-            _ => self.retry_after,
-        };
-        GatewayError::new(code, format!("Backend {backend} failed: {}.", self.detail)).retry_after(after)
-    }
+/// Whether `body` holds one of `texts`, in any case.
+fn holds(body: &[u8], texts: &[&str]) -> bool {
+    let found = |text: &str| body.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text.as_bytes()));
+    texts.iter().any(|text| found(text))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     #[test]
-    fn the_callers_own_mistakes_are_not_failures_of_the_backend() {
-        for status in [200, 400, 404, 413, 415, 422] {
-            assert_eq!(by_status(StatusCode::from_u16(status).expect("valid")), None, "{status}");
+    fn a_callers_own_mistake_is_never_retried_and_never_counted() {
+        for (status, body) in [
+            (400, r#"{"error":{"message":"Content Exists Risk"}}"#),
+            (400, r#"{"error":{"message":"This model's maximum context length is 131072 tokens."}}"#),
+            (400, r#"{"error":{"message":"Thinking mode does not support this tool_choice"}}"#),
+            (400, "{}"),
+            (413, ""),
+            (415, "Expected request with `Content-Type: application/json`"),
+            (422, "{}"),
+            (409, ""),
+        ] {
+            let cause = by_status(status, body.as_bytes()).expect("a failure");
+            let Verdict { side, next, counts, kind } = cause.verdict();
+            assert_eq!(
+                (side, next, counts, kind),
+                (Side::Caller, Next::Never, false, None),
+                "{status} {body}"
+            );
         }
-        assert_eq!(by_status(StatusCode::PAYMENT_REQUIRED), Some(RetryOn::BackendRefused));
-        assert_eq!(by_status(StatusCode::TOO_MANY_REQUESTS), Some(RetryOn::RateLimited));
-        assert_eq!(by_status(StatusCode::GATEWAY_TIMEOUT), Some(RetryOn::ServerError));
     }
 
     #[test]
-    fn retry_after_is_read_in_seconds_and_milliseconds() {
-        let mut headers = HeaderMap::new();
-        headers.insert("retry-after", HeaderValue::from_static("2"));
-        assert_eq!(retry_after(&headers), Some(Duration::from_secs(2)));
-        headers.insert("retry-after-ms", HeaderValue::from_static("150"));
-        assert_eq!(retry_after(&headers), Some(Duration::from_millis(150)));
-        headers.insert("retry-after-ms", HeaderValue::from_static("soon"));
-        assert_eq!(retry_after(&headers), Some(Duration::from_secs(2)));
+    fn a_model_that_a_backend_does_not_know_is_asked_of_another_one() {
+        for (status, body) in [
+            (400, "The supported API model names are deepseek-flash, deepseek-v4-pro, but you passed X."),
+            (400, r#"{"error":{"message":"Model Not Exist"}}"#),
+            (
+                400,
+                r#"{"code":20012,"message":"Model does not exist. Please check it carefully.","data":null}"#,
+            ),
+            (404, r#"{"error":{"message":"The model `x` does not exist.","code":404}}"#),
+        ] {
+            assert_eq!(by_status(status, body.as_bytes()), Some(Cause::ModelUnknown), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_429_of_one_user_id_is_told_from_one_of_the_account() {
+        let of = |text: &str| by_status(429, text.as_bytes());
+        assert_eq!(of("concurrency limit of user_id abc"), Some(Cause::RateLimitedTenant));
+        assert_eq!(of("Your current concurrency is 40"), Some(Cause::RateLimitedAccount));
+    }
+
+    #[test]
+    fn every_status_has_a_cause_and_a_success_has_none() {
+        assert!((200..300).all(|status| by_status(status, b"").is_none()));
+        assert!((300..600).all(|status| by_status(status, b"").is_some()));
+    }
+
+    #[test]
+    fn the_table_in_the_documentation_is_this_one() {
+        let page = include_str!("../../../docs/judgement.md");
+        for cause in Cause::ALL {
+            let Verdict { kind, side, next, counts } = cause.verdict();
+            let kind = kind.map_or("–", name);
+            let counts = if counts { "yes" } else { "no" };
+            let row = format!(
+                "| `{}` | {} | {side:?} | {next:?} | {} | {counts} |",
+                cause.as_str(),
+                cause.what(),
+                if kind == "–" { kind.to_owned() } else { format!("`{kind}`") },
+            );
+            assert!(page.contains(&row), "docs/judgement.md lacks this row:\n{row}");
+        }
+        assert_eq!(page.matches("\n| `").count(), Cause::ALL.len(), "docs/judgement.md has rows of its own");
     }
 }

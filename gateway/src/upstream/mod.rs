@@ -5,6 +5,7 @@ pub mod balance;
 pub mod beginning;
 pub mod breaker;
 pub mod client;
+pub mod failure;
 pub mod headers;
 pub mod judge;
 pub mod keys;

@@ -199,7 +199,17 @@ async fn what_is_not_in_retry_on_is_not_retried() -> Result<()> {
 
 #[tokio::test]
 async fn a_stream_that_breaks_stalls_or_ends_early_gets_one_error_event_and_no_done() -> Result<()> {
-    for scenario in ["cut", "cut-rst", "cut-clean", "cut-mid-frame", "stall", "stall-keep-alive", "no-done"] {
+    for scenario in [
+        "cut",
+        "cut-rst",
+        "cut-clean",
+        "cut-mid-frame",
+        "stall",
+        "stall-keep-alive",
+        "no-finish",
+        "error-mid",
+        "error-mid-open",
+    ] {
         let a = upstream("a").await?;
         a.set_default(scenario);
         let gateway = gateway(&[&a], FAST).await?;
@@ -216,6 +226,17 @@ async fn a_stream_that_breaks_stalls_or_ends_early_gets_one_error_event_and_no_d
         }
         assert_eq!(a.stats().requests, 1, "{scenario}: nothing is sent twice after content has flowed");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_that_has_finished_gets_the_end_mark_that_its_backend_left_out() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("no-done");
+    let gateway = gateway(&[&a], FAST).await?;
+    let text = chat(&gateway, &hello_streamed()).await?.text().await?;
+    assert_eq!(payloads(&text).last(), Some(&"[DONE]"), "{text}");
+    assert!(!text.contains("stream_interrupted"), "{text}");
     Ok(())
 }
 

@@ -1,0 +1,231 @@
+//! An answer that flows: from the backend to the client, event by event, watched from the side.
+//!
+//! Nothing is held back but the beginning of an event whose end has not arrived: what broke off in the middle of an
+//! event was never sent. A flow says how it ended; what the client is told of that is the [relay](super::relay)'s.
+
+use super::dispatch::{Errand, Served};
+use super::endpoint::StreamEnd;
+use super::frames::Framer;
+use super::relay::InFlight;
+use super::settle::{Ending, Settlement};
+use super::tap::Tap;
+use super::watch::Watch;
+use crate::snapshot::RouteBackend;
+use crate::upstream::judge::Cause;
+use bytes::{Bytes, BytesMut};
+use deepseek_crds::v1alpha1::MidStream;
+use http_body::{Body as _, SizeHint};
+use hyper::body::Incoming;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long the backend may take to end its body after the end mark: one that does leaves its connection for reuse.
+const LINGER: Duration = Duration::from_millis(500);
+/// What ends a stream of chat or completions.
+const DONE: &[u8] = b"data: [DONE]\n\n";
+
+/// An answer that flows.
+pub struct Flow {
+    ready: VecDeque<Bytes>,
+    rest: Option<Incoming>,
+    stream: Option<Stream>,
+    tap: Tap,
+    ended: bool,
+    last_byte: Instant,
+    byte_idle: Duration,
+    /// The call.
+    pub errand: Errand,
+    /// Who answers it.
+    pub backend: Arc<RouteBackend>,
+}
+
+/// What only streams have.
+struct Stream {
+    framer: Framer,
+    watch: Watch,
+    idle: Duration,
+    last_data: Instant,
+    /// When the end mark has passed.
+    ended_at: Option<Instant>,
+    broken: Option<Cause>,
+    _in_flight: InFlight,
+}
+
+/// What comes next of a flow.
+pub enum Step {
+    /// A piece for the client.
+    Piece(Bytes),
+    /// The end, with what is left to send.
+    End(Option<Bytes>),
+    /// It broke.
+    Broken(Cause),
+}
+
+impl Flow {
+    /// Takes over an answer that has begun.
+    pub fn new(served: Served, errand: Errand) -> Self {
+        let Served { answer, backend } = served;
+        let now = Instant::now();
+        let Settlement { route, shared, started, .. } = &errand.settlement;
+        if answer.stream {
+            route.state.metrics.first_token.observe(started.elapsed().as_secs_f64());
+        }
+        let stream = answer.stream.then(|| Stream {
+            framer: Framer::default(),
+            watch: Watch::new(errand.call.endpoint, route.policy.failover.mid_stream == MidStream::Resume),
+            idle: route.idle_timeout(),
+            last_data: now,
+            ended_at: None,
+            broken: None,
+            _in_flight: InFlight::enter(&shared.metrics.streams),
+        });
+        let byte_idle = Duration::from_millis(route.policy.timeouts.byte_idle_ms);
+        Self {
+            ready: answer.first,
+            rest: answer.rest,
+            stream,
+            tap: Tap::default(),
+            ended: false,
+            last_byte: now,
+            byte_idle,
+            errand,
+            backend,
+        }
+    }
+
+    /// How long the rest is, where that is known.
+    pub fn size_hint(&self) -> SizeHint {
+        let ready: u64 = self.ready.iter().map(|piece| piece.len() as u64).sum();
+        let rest = self.rest.as_ref().map_or(Some(0), |rest| rest.size_hint().exact());
+        match rest {
+            Some(rest) if self.stream.is_none() => SizeHint::with_exact(ready + rest),
+            _ => SizeHint::default(),
+        }
+    }
+
+    /// The next step.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        loop {
+            if let Some(cause) = self.stream.as_ref().and_then(|stream| stream.broken) {
+                return Poll::Ready(Step::Broken(cause));
+            }
+            if let Some(piece) = self.ready.pop_front() {
+                match self.pass(piece) {
+                    Some(piece) => return Poll::Ready(Step::Piece(piece)),
+                    None => continue,
+                }
+            }
+            let Some(rest) = &mut self.rest else { return Poll::Ready(self.finish(Cause::EndedEarly)) };
+            match std::task::ready!(Pin::new(rest).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    self.last_byte = Instant::now();
+                    self.ready.extend(frame.into_data().ok());
+                }
+                Some(Err(_)) => return Poll::Ready(self.finish(Cause::Cut)),
+                None => {
+                    self.rest = None;
+                    return Poll::Ready(self.finish(Cause::EndedEarly));
+                }
+            }
+        }
+    }
+
+    /// When to look at [`Self::overdue`] at the latest.
+    pub fn due(&self) -> Instant {
+        let deadline = self.errand.deadline.min(self.last_byte + self.byte_idle);
+        match &self.stream {
+            None => deadline,
+            Some(Stream { ended_at: Some(at), .. }) => *at + LINGER,
+            Some(stream) => deadline.min(stream.last_data + stream.idle),
+        }
+    }
+
+    /// What follows when nothing came until `now`.
+    pub fn overdue(&mut self, now: Instant) -> Option<Step> {
+        if now < self.due() {
+            return None;
+        }
+        let stalled = self.stream.as_ref().is_some_and(|s| now >= s.last_data + s.idle);
+        let cause = match now {
+            now if now >= self.errand.deadline => Cause::TimeUpMidStream,
+            _ if stalled => Cause::Stalled,
+            _ => Cause::SilentStream,
+        };
+        Some(self.finish(cause))
+    }
+
+    /// Lets a piece through, looking at it on its way.
+    fn pass(&mut self, piece: Bytes) -> Option<Bytes> {
+        let settlement = &mut self.errand.settlement;
+        let Some(stream) = &mut self.stream else {
+            self.tap.feed(&piece);
+            settlement.estimated_output += piece.len() as u64 / 4;
+            return Some(piece).filter(|piece| !piece.is_empty());
+        };
+        let mut events = stream.framer.push(piece)?;
+        let look = stream.watch.look(&events);
+        if let Some((at, cause)) = look.broken {
+            events.truncate(at);
+            stream.broken = Some(cause);
+        }
+        if look.data > 0 {
+            stream.last_data = self.last_byte;
+            // DeepSeek sends a token an event.
+            settlement.estimated_output += u64::from(look.data);
+            self.tap.feed(&events);
+        }
+        if look.end {
+            stream.ended_at.get_or_insert(self.last_byte);
+        }
+        if look.garbage > 0 {
+            settlement.route.state.metrics.malformed.inc_by(u64::from(look.garbage));
+        }
+        if look.gave_up {
+            self.backend.breaker.broke("StreamInterrupted");
+        }
+        Some(events).filter(|events| !events.is_empty())
+    }
+
+    /// Nothing more comes, because of `cause`: the end where nothing is missing, a break where something is.
+    fn finish(&mut self, cause: Cause) -> Step {
+        let Some(stream) = &mut self.stream else {
+            return if cause == Cause::EndedEarly { self.complete(None) } else { Step::Broken(cause) };
+        };
+        let rest = stream.framer.rest();
+        let look = stream.watch.look(&rest);
+        let ended = look.end || stream.ended_at.is_some();
+        if !stream.watch.finished() && !ended {
+            return Step::Broken(look.broken.map_or(cause, |(_, cause)| cause));
+        }
+        let mut last = BytesMut::from(&rest[..]);
+        self.tap.feed(&rest);
+        if !ended && self.errand.call.endpoint.stream_end() == StreamEnd::Done {
+            if !last.is_empty() {
+                last.extend_from_slice(b"\n\n");
+            }
+            last.extend_from_slice(DONE);
+        }
+        self.complete(Some(last.freeze()).filter(|last| !last.is_empty()))
+    }
+
+    fn complete(&mut self, last: Option<Bytes>) -> Step {
+        self.ended = true;
+        self.errand.settlement.ending = Ending::Complete;
+        Step::End(last)
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.errand.settlement.usage = self.tap.usage();
+        // hyper does not ask for another frame after the last byte of a body of known length.
+        let all_sent = self.ready.is_empty() && self.rest.as_ref().is_none_or(|rest| rest.is_end_stream());
+        if !self.ended && self.stream.is_none() && all_sent {
+            self.errand.settlement.ending = Ending::Complete;
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What passes in a stream, told without parsing it: content, the finish, the end mark, errors, garbage.
+//!
+//! In a JSON string quotes are escaped, so an unescaped `"finish_reason":` is always a key.
+
+use super::endpoint::{Endpoint, StreamEnd};
+use crate::upstream::judge::Cause;
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
+
+/// What a run of whole events holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Events with data, the end mark left out.
+    pub data: u32,
+    /// Of these, how many are not JSON objects.
+    pub garbage: u32,
+    /// Whether the end mark is among them.
+    pub end: bool,
+    /// Whether the backend gave up with a finish reason that says so, and that was to pass.
+    pub gave_up: bool,
+    /// What breaks the stream, and where the event that says so begins: what is before it is good.
+    pub broken: Option<(usize, Cause)>,
+}
+
+/// Watches one stream.
+#[derive(Debug)]
+pub struct Watch {
+    endpoint: Endpoint,
+    /// Whether an answer that the backend gave up is one that another could go on with.
+    resumes: bool,
+    finished: bool,
+}
+
+static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\":"));
+static CHOICES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"choices\":"));
+static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\":"));
+/// `finish_reason` of an answer that the platform gave up for want of resources.
+const INTERRUPTED: &[u8] = b"insufficient_system_resource";
+
+impl Watch {
+    /// Watches a stream of `endpoint`. With `resumes`, `insufficient_system_resource` breaks it; else that is a finish
+    /// like others, for the client to read.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, resumes: bool) -> Self {
+        Self { endpoint, resumes, finished: false }
+    }
+
+    /// Whether the answer has finished: nothing of it is missing, whether the end mark has come or not.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Looks at whole events.
+    pub fn look(&mut self, events: &[u8]) -> Look {
+        match self.endpoint.stream_end() {
+            StreamEnd::Done => self.look_at_chunks(events),
+            StreamEnd::Event(names) => self.look_at_named(events, names),
+        }
+    }
+
+    /// Chat and completions: unnamed events, `[DONE]` after a finish reason.
+    fn look_at_chunks(&mut self, events: &[u8]) -> Look {
+        let mut look = Look::default();
+        for (at, data) in data_lines(events) {
+            if data == b"[DONE]" {
+                if !self.finished {
+                    look.broken = Some((at, Cause::EndedEarly));
+                    return look;
+                }
+                look.end = true;
+                continue;
+            }
+            look.data += 1;
+            match self.chunk(data) {
+                Chunk::Content => {}
+                Chunk::Garbage => look.garbage += 1,
+                Chunk::GaveUp => look.gave_up = true,
+                Chunk::Broken(cause) => {
+                    look.broken = Some((at, cause));
+                    return look;
+                }
+            }
+        }
+        look
+    }
+
+    fn chunk(&mut self, data: &[u8]) -> Chunk {
+        if !(data.starts_with(b"{") && data.ends_with(b"}")) {
+            return Chunk::Garbage;
+        }
+        if CHOICES.find(data).is_none() && opens_with(&ERROR, data, b'{').is_some() {
+            return Chunk::Broken(Cause::ErrorMidStream);
+        }
+        if let Some(reason) = opens_with(&FINISH, data, b'"') {
+            let gave_up = reason.starts_with(INTERRUPTED);
+            if gave_up && self.resumes {
+                return Chunk::Broken(Cause::OutOfResourcesMidStream);
+            }
+            self.finished = true;
+            if gave_up {
+                return Chunk::GaveUp;
+            }
+        }
+        Chunk::Content
+    }
+
+    /// Messages and responses: named events, the last of which ends the stream.
+    fn look_at_named(&mut self, events: &[u8], ends: &[&str]) -> Look {
+        let mut look = Look::default();
+        for (_, data) in data_lines(events) {
+            look.data += 1;
+            look.garbage += u32::from(!(data.starts_with(b"{") && data.ends_with(b"}")));
+        }
+        let mut names = events.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"event:"));
+        look.end = names.any(|name| ends.iter().any(|end| name.trim_ascii() == end.as_bytes()));
+        self.finished |= look.end;
+        look
+    }
+}
+
+enum Chunk {
+    Content,
+    Garbage,
+    GaveUp,
+    Broken(Cause),
+}
+
+/// What follows `key` and a value that opens with `first`, in any of its places.
+fn opens_with<'a>(key: &Finder<'_>, data: &'a [u8], first: u8) -> Option<&'a [u8]> {
+    let values = key.find_iter(data).map(|at| data[at + key.needle().len()..].trim_ascii_start());
+    values.filter(|value| value.first() == Some(&first)).map(|value| &value[1..]).next()
+}
+
+/// The data of each event that has any, with where its line begins.
+fn data_lines(events: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut at = 0;
+    let lines = events.split_inclusive(|byte| *byte == b'\n').map(move |line| {
+        let begins = at;
+        at += line.len();
+        (begins, line)
+    });
+    lines
+        .filter_map(|(at, line)| Some((at, line.strip_prefix(b"data:")?.trim_ascii())))
+        .filter(|(_, data)| !data.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FINISHED: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    const TEXT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"say \\\"finish_reason\\\":\\\"stop\\\"\"},\"finish_reason\":null}]}\n\n";
+
+    fn chat() -> Watch {
+        Watch::new(Endpoint::Chat, true)
+    }
+
+    #[test]
+    fn a_finish_and_the_end_mark_are_told_from_text_that_speaks_of_them() {
+        let mut watch = chat();
+        assert_eq!(watch.look(TEXT.as_bytes()), Look { data: 1, ..Look::default() });
+        assert!(!watch.finished());
+        let look = watch.look(format!(": hi\n\n{FINISHED}data: [DONE]\n\n").as_bytes());
+        assert_eq!(look, Look { data: 1, end: true, ..Look::default() });
+        assert!(watch.finished());
+    }
+
+    #[test]
+    fn an_end_mark_without_a_finish_breaks_the_stream_where_it_stands() {
+        let look = chat().look(format!("{TEXT}data: [DONE]\n\n").as_bytes());
+        assert_eq!(look.broken, Some((TEXT.len(), Cause::EndedEarly)));
+    }
+
+    #[test]
+    fn an_error_or_a_lack_of_resources_breaks_the_stream() {
+        let error = "data: {\"error\":{\"message\":\"busy\",\"code\":429}}\n\n";
+        assert_eq!(chat().look(error.as_bytes()).broken, Some((0, Cause::ErrorMidStream)));
+        let lack = FINISHED.replace("stop", "insufficient_system_resource");
+        let look = chat().look(format!("{TEXT}{lack}").as_bytes());
+        assert_eq!(look.broken, Some((TEXT.len(), Cause::OutOfResourcesMidStream)));
+        let passed = Watch::new(Endpoint::Chat, false).look(lack.as_bytes());
+        assert_eq!(passed, Look { data: 1, gave_up: true, ..Look::default() });
+        let inner = "data: {\"choices\":[{\"content_filter\":{\"error\":{\"code\":1}}}]}\n\n";
+        assert_eq!(chat().look(inner.as_bytes()).broken, None);
+    }
+
+    #[test]
+    fn garbage_is_counted_and_breaks_nothing() {
+        let look = chat().look(b"data: {\"id\":\n\ndata: x\n\n");
+        assert_eq!((look.data, look.garbage, look.broken), (2, 2, None));
+    }
+
+    #[test]
+    fn named_streams_end_with_their_last_event() {
+        let mut watch = Watch::new(Endpoint::Messages, true);
+        assert!(!watch.look(b"event: ping\ndata: {\"type\":\"ping\"}\n\n").end);
+        assert!(watch.look(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n").end);
+    }
+}
