@@ -13,6 +13,7 @@ use crate::upstream::breaker::Permit;
 use crate::upstream::failure::Failure;
 use crate::upstream::judge::{self, Cause, Next};
 use crate::upstream::splice::SplicedBody;
+use deepseek_crds::v1alpha1::RetryOn;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use http::HeaderMap;
@@ -49,6 +50,8 @@ struct Try {
     backend: Arc<RouteBackend>,
     permit: Permit,
     key_at: usize,
+    /// Whether it has less time than the route would give it: its being late tells nothing of the backend.
+    hurried: bool,
 }
 
 /// An attempt under way, where several race.
@@ -76,11 +79,12 @@ pub async fn dispatch(errand: &mut Errand) -> Result<Served, GatewayError> {
     let mut run = Run { errand, route, tried: Set::default(), barred: Set::default(), last: None };
     match timeout_at(deadline, run.rounds()).await {
         Ok(served) => served,
-        Err(_) => {
-            run.note(Cause::TimeUp.into(), &Arc::from("asked last"));
-            Err(run.last_error())
-        }
+        Err(_) => Err(time_up()),
     }
+}
+
+fn time_up() -> GatewayError {
+    GatewayError::new(Code::UpstreamTimeout, "The call's time was up before a backend answered.")
 }
 
 impl Run<'_> {
@@ -149,29 +153,33 @@ impl Run<'_> {
         let backend = Arc::clone(&self.route.backends[choice.at]);
         let call = &self.errand.call;
         let to = backend.request(call.endpoint)?;
-        let limits = self.limits(choice.at);
+        let (limits, hurried) = self.limits(choice.at);
         let body = body_for(call, backend.model_json.as_ref());
         let headers = self.errand.headers.clone();
         self.errand.settlement.attempts += 1;
-        let attempt_made = Try { at: choice.at, backend, permit: choice.permit, key_at: to.key_at };
+        let attempt_made = Try { at: choice.at, backend, permit: choice.permit, key_at: to.key_at, hurried };
         Some(async move {
             let outcome = attempt(&attempt_made.backend, to, headers, body, limits).await;
             (attempt_made, outcome)
         })
     }
 
-    /// An answer in one piece may take as long as the call has, unless another backend is there to be asked instead.
-    fn limits(&self, at: usize) -> Limits {
+    /// How long the backend at `at` may take, and whether that is less than what the route says.
+    ///
+    /// While another backend is left, one attempt gets at most half of the time that remains, so that a caller with little
+    /// time is failed over as well. An answer in one piece may take as long as the call has where no other is left.
+    fn limits(&self, at: usize) -> (Limits, bool) {
         let timeouts = &self.route.policy.timeouts;
         let others = (0..self.route.backends.len()).any(|other| other != at && !self.tried.contains(other));
-        let begin = match self.errand.call.stream {
+        let policy = match self.errand.call.stream {
             true => Some(timeouts.first_token_ms),
             false => others.then_some(timeouts.answer_ms),
         };
-        Limits {
-            begin: begin.map(Duration::from_millis),
-            byte_idle: Duration::from_millis(timeouts.byte_idle_ms),
-        }
+        let policy = policy.map(Duration::from_millis);
+        let half = others.then(|| self.errand.deadline.saturating_duration_since(Instant::now()) / 2);
+        let begin = policy.into_iter().chain(half).min();
+        let byte_idle = Duration::from_millis(timeouts.byte_idle_ms);
+        (Limits { begin, byte_idle }, begin < policy)
     }
 
     fn ended(&mut self, attempt: Try, outcome: Result<Answer, Failure>) -> Result<Served, After> {
@@ -195,12 +203,14 @@ impl Run<'_> {
     }
 
     fn failed(&mut self, attempt: Try, failure: Failure) -> After {
-        let Try { at, backend, permit, key_at } = attempt;
+        let Try { at, backend, permit, key_at, hurried } = attempt;
         let settlement = &mut self.errand.settlement;
         let verdict = failure.verdict();
         let another_key = verdict.next == Next::OtherKey && backend.keys.refused(key_at);
         match verdict.kind {
-            Some(kind) if verdict.counts && !another_key => permit.failed(judge::name(kind)),
+            Some(kind) if verdict.counts && !another_key && !(hurried && kind == RetryOn::Timeout) => {
+                permit.failed(judge::name(kind))
+            }
             _ => drop(permit),
         }
         let reason = failure.cause.as_str();
@@ -225,7 +235,7 @@ impl Run<'_> {
 
     /// Remembers a failure for the client. That a backend was not even asked says less than what another one said.
     fn note(&mut self, failure: Failure, backend: &Arc<str>) {
-        let unasked = matches!(failure.cause, Cause::Unfit | Cause::AccountFull | Cause::TimeUp);
+        let unasked = matches!(failure.cause, Cause::Unfit | Cause::AccountFull);
         if self.last.is_none() || !unasked {
             self.last = Some((failure, Arc::clone(backend)));
         }
@@ -263,10 +273,7 @@ impl Run<'_> {
     fn last_error(&mut self) -> GatewayError {
         match self.last.take() {
             Some((failure, backend)) => failure.into_error(&backend),
-            None => GatewayError::new(
-                Code::UpstreamTimeout,
-                "The call's time was up before a backend could be asked.",
-            ),
+            None => time_up(),
         }
     }
 }
