@@ -6,7 +6,7 @@
 use super::check::Call;
 use super::error::{Code, GatewayError};
 use super::settle::Settlement;
-use crate::snapshot::{Route, RouteBackend};
+use crate::snapshot::{Route, RouteBackend, Shared};
 use crate::upstream::attempt::{Answer, Limits, attempt};
 use crate::upstream::balance::{Choice, NoChoice, Set, choose};
 use crate::upstream::breaker::Permit;
@@ -52,6 +52,21 @@ struct Try {
     key_at: usize,
     /// Whether it has less time than the route would give it: its being late tells nothing of the backend.
     hurried: bool,
+    counted: Counted,
+}
+
+/// Counts an attempt exactly once: by its outcome, or as cancelled where it is dropped before it has one.
+struct Counted {
+    shared: Arc<Shared>,
+    route: Arc<Route>,
+    backend: Arc<str>,
+    outcome: &'static str,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.shared.metrics.attempted(&self.route.state.metrics, &self.backend, self.outcome);
+    }
 }
 
 /// An attempt under way, where several race.
@@ -157,7 +172,14 @@ impl Run<'_> {
         let body = body_for(call, backend.model_json.as_ref());
         let headers = self.errand.headers.clone();
         self.errand.settlement.attempts += 1;
-        let attempt_made = Try { at: choice.at, backend, permit: choice.permit, key_at: to.key_at, hurried };
+        let counted = Counted {
+            shared: Arc::clone(&self.errand.settlement.shared),
+            route: Arc::clone(&self.route),
+            backend: Arc::clone(&backend.name),
+            outcome: "Cancelled",
+        };
+        let attempt_made =
+            Try { at: choice.at, backend, permit: choice.permit, key_at: to.key_at, hurried, counted };
         Some(async move {
             let outcome = attempt(&attempt_made.backend, to, headers, body, limits).await;
             (attempt_made, outcome)
@@ -171,10 +193,9 @@ impl Run<'_> {
     fn limits(&self, at: usize) -> (Limits, bool) {
         let timeouts = &self.route.policy.timeouts;
         let others = (0..self.route.backends.len()).any(|other| other != at && !self.tried.contains(other));
-        let policy = match self.errand.call.stream {
-            true => Some(timeouts.first_token_ms),
-            false => others.then_some(timeouts.answer_ms),
-        };
+        let streamed = self.errand.call.stream;
+        let policy =
+            if streamed { Some(timeouts.first_token_ms) } else { others.then_some(timeouts.answer_ms) };
         let policy = policy.map(Duration::from_millis);
         let half = others.then(|| self.errand.deadline.saturating_duration_since(Instant::now()) / 2);
         let begin = policy.into_iter().chain(half).min();
@@ -182,7 +203,7 @@ impl Run<'_> {
         (Limits { begin, byte_idle }, begin < policy)
     }
 
-    fn ended(&mut self, attempt: Try, outcome: Result<Answer, Failure>) -> Result<Served, After> {
+    fn ended(&mut self, mut attempt: Try, outcome: Result<Answer, Failure>) -> Result<Served, After> {
         let settlement = &mut self.errand.settlement;
         match outcome {
             Ok(answer) => {
@@ -190,31 +211,29 @@ impl Run<'_> {
                 if answer.head.status.is_success() {
                     attempt.permit.succeeded();
                 }
-                settlement.shared.metrics.attempted(
-                    &self.route.state.metrics,
-                    &attempt.backend.name,
-                    "Answered",
-                );
+                attempt.counted.outcome = "Answered";
                 settlement.backend = Some(Arc::clone(&attempt.backend.name));
                 Ok(Served { answer, backend: attempt.backend })
             }
-            Err(failure) => Err(self.failed(attempt, failure)),
+            Err(failure) => {
+                attempt.counted.outcome = failure.cause.as_str();
+                Err(self.failed(attempt, failure))
+            }
         }
     }
 
     fn failed(&mut self, attempt: Try, failure: Failure) -> After {
-        let Try { at, backend, permit, key_at, hurried } = attempt;
+        let Try { at, backend, permit, key_at, hurried, counted: _ } = attempt;
         let settlement = &mut self.errand.settlement;
         let verdict = failure.verdict();
         let another_key = verdict.next == Next::OtherKey && backend.keys.refused(key_at);
         match verdict.kind {
             Some(kind) if verdict.counts && !another_key && !(hurried && kind == RetryOn::Timeout) => {
-                permit.failed(judge::name(kind))
+                permit.failed(judge::name(kind));
             }
             _ => drop(permit),
         }
         let reason = failure.cause.as_str();
-        settlement.shared.metrics.attempted(&self.route.state.metrics, &backend.name, reason);
         tracing::warn!(route = %self.route.state.metrics.label, backend = %backend.name, attempt = settlement.attempts, reason, detail = %failure.detail, request_id = settlement.request_id.to_str().unwrap_or_default(), "attempt failed");
         let policy = &self.route.policy.failover;
         if another_key {

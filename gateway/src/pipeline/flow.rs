@@ -223,7 +223,7 @@ impl Drop for Flow {
     fn drop(&mut self) {
         self.errand.settlement.usage = self.tap.usage();
         // hyper does not ask for another frame after the last byte of a body of known length.
-        let all_sent = self.ready.is_empty() && self.rest.as_ref().is_none_or(|rest| rest.is_end_stream());
+        let all_sent = self.ready.is_empty() && self.rest.as_ref().is_none_or(Incoming::is_end_stream);
         if !self.ended && self.stream.is_none() && all_sent {
             self.errand.settlement.ending = Ending::Complete;
         }

@@ -169,15 +169,13 @@ async fn respond(errand: Errand, form: Form, interval: Duration) -> Response<Rep
         return begin(outcome, errand, form, interval);
     }
     let mut dispatching: Dispatching = Box::pin(run(errand));
-    match tokio::time::timeout(interval, &mut dispatching).await {
-        Ok((outcome, errand)) => begin(outcome, errand, form, interval),
-        Err(_) => {
-            let relay = Relay::dispatching(dispatching, form, interval);
-            let mut response = Response::new(ReplyBody::Relay(Box::new(relay)));
-            headers::of_our_own(response.headers_mut(), form);
-            response
-        }
+    if let Ok((outcome, errand)) = tokio::time::timeout(interval, &mut dispatching).await {
+        return begin(outcome, errand, form, interval);
     }
+    let relay = Relay::dispatching(dispatching, form, interval);
+    let mut response = Response::new(ReplyBody::Relay(Box::new(relay)));
+    headers::of_our_own(response.headers_mut(), form);
+    response
 }
 
 async fn run(mut errand: Errand) -> (Result<Served, GatewayError>, Errand) {
