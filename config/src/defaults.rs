@@ -69,6 +69,10 @@ pub const BREAKER_SLOW_START_MS: u64 = 10_000;
 pub const RETRY_BUDGET_PERCENT: u32 = 20;
 /// `spec.timeouts.byteIdle`.
 pub const BYTE_IDLE_MS: u64 = 120_000;
+/// `spec.keepAlive.blankPadding`.
+pub const BLANK_PADDING: bool = false;
+/// `spec.cache.merge`.
+pub const CACHE_MERGE: bool = true;
 /// `spec.keepAlive.interval`.
 pub const KEEP_ALIVE_MS: u64 = 15_000;
 /// `spec.cache.ttl`.

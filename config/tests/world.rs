@@ -19,6 +19,8 @@ enum Event {
     Secret(&'static str, Option<u8>),
     Grants(Vec<(&'static str, &'static str, bool)>),
     Pods(&'static str, u32),
+    Poller(&'static str, Option<u8>),
+    Parked(&'static str, bool),
 }
 
 const NAMESPACES: [&str; 2] = ["a", "b"];
@@ -30,6 +32,8 @@ struct Model {
     secrets: BTreeMap<&'static str, Option<u8>>,
     grants: Vec<ReferenceGrant>,
     pods: BTreeMap<ObjectId, u32>,
+    pollers: BTreeMap<ObjectId, Option<String>>,
+    parked: BTreeMap<ObjectId, bool>,
 }
 
 fn namespace() -> impl Strategy<Value = &'static str> {
@@ -54,10 +58,11 @@ fn spec(kind: Kind) -> BoxedStrategy<Value> {
                 json!({"default": default, "allowedRoutes": {"from": if all { "All" } else { "Same" }}})
             })
             .boxed(),
-        Kind::Backend => (any::<bool>(), any::<bool>())
-            .prop_map(|(valid, secret)| {
+        Kind::Backend => (any::<bool>(), any::<bool>(), any::<bool>())
+            .prop_map(|(valid, secret, watched)| {
                 let keys = if secret { json!([{"secretRef": {"name": "s", "key": "k"}}]) } else { json!([]) };
-                json!({"baseUrl": if valid { "https://a.example" } else { "https://" }, "apiKeys": keys})
+                let url = if valid { "https://a.example" } else { "https://" };
+                json!({"baseUrl": url, "apiKeys": keys, "balance": {"watch": watched}})
             })
             .boxed(),
         Kind::Consumer => gateway_ref()
@@ -87,6 +92,8 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (namespace(), prop::option::of(0..2_u8)).prop_map(|(ns, value)| Event::Secret(ns, value)),
         1 => prop::collection::vec((namespace(), namespace(), any::<bool>()), 0..3).prop_map(Event::Grants),
         1 => (namespace(), 0..4_u32).prop_map(|(ns, ready)| Event::Pods(ns, ready)),
+        1 => (namespace(), prop::option::of(0..2_u8)).prop_map(|(ns, pod)| Event::Poller(ns, pod)),
+        1 => (namespace(), any::<bool>()).prop_map(|(ns, parked)| Event::Parked(ns, parked)),
     ]
 }
 
@@ -140,6 +147,8 @@ impl Model {
                 let id = ObjectId::new(kind, namespace, format!("x{n}"));
                 self.resources.remove(&id);
                 self.pods.remove(&id);
+                self.pollers.remove(&id);
+                self.parked.remove(&id);
                 world.remove(&id)
             }
             Event::Secret(namespace, value) => {
@@ -158,6 +167,17 @@ impl Model {
                 } else {
                     BTreeSet::new()
                 }
+            }
+            Event::Poller(namespace, pod) => {
+                let id = ObjectId::new(Kind::Gateway, namespace, "x0");
+                let pod = pod.map(|n| format!("pod-{n}"));
+                self.pollers.insert(id.clone(), pod.clone());
+                world.set_balance_poller(&id, pod)
+            }
+            Event::Parked(namespace, parked) => {
+                let id = ObjectId::new(Kind::Backend, namespace, "x0");
+                self.parked.insert(id.clone(), parked);
+                world.set_parked(&id, parked)
             }
         }
     }
@@ -186,6 +206,12 @@ impl Model {
         world.set_grants(self.grants.clone());
         for (gateway, ready) in &self.pods {
             world.set_pods(gateway, *ready);
+        }
+        for (gateway, pod) in &self.pollers {
+            world.set_balance_poller(gateway, pod.clone());
+        }
+        for (backend, parked) in &self.parked {
+            world.set_parked(backend, *parked);
         }
         world
     }

@@ -3,18 +3,22 @@
 use super::cx::Cx;
 use super::secret::Use;
 use super::url::base_url;
-use crate::defaults;
-use crate::document::{Backend, Balance, Concurrency};
-use deepseek_crds::v1alpha1::{BackendTls, Flavor, SecretSource, UserId};
-use std::collections::BTreeMap;
+use super::{balance, concurrency, labels};
+use crate::document::Backend;
+use deepseek_crds::v1alpha1::{AccountBalance, AccountConcurrency, BackendTls, Flavor, SecretSource, UserId};
 
-/// The fields of an account, wherever they stand.
+/// The fields of an account, wherever they stand; what cannot be said inline is left out there.
+#[derive(Default)]
 pub(super) struct Account<'a> {
     pub base_url: &'a str,
     pub flavor: Option<Flavor>,
     /// Each with the path of its `secretRef`.
     pub api_keys: Vec<(String, &'a SecretSource)>,
     pub tls: Option<&'a BackendTls>,
+    pub zone: Option<&'a String>,
+    pub concurrency: Option<&'a AccountConcurrency>,
+    pub balance: Option<&'a AccountBalance>,
+    pub user_id: Option<UserId>,
 }
 
 /// Compiles the account written at `path`.
@@ -43,30 +47,34 @@ pub(super) fn compile(cx: &mut Cx<'_>, path: &str, account: &Account<'_>) -> Opt
     let ca = account.tls.and_then(|tls| {
         cx.project(format_args!("{path}.tls.caSecretRef"), &tls.ca_secret_ref, Use::Certificates)
     });
+    let zone = account.zone.cloned();
+    if let Some(zone) = &zone
+        && let Some(problem) = labels::set_value_problem(zone)
+    {
+        cx.invalid(
+            format_args!("{path}.zone"),
+            format_args!("{zone:?} is not a zone: {problem}. Correct it."),
+        );
+    }
     let flavor = account.flavor.unwrap_or_default();
-    let models = match flavor {
-        Flavor::DeepSeek => {
-            defaults::DEEPSEEK_CONCURRENCY.map(|(model, limit)| (model.to_owned(), limit)).into()
-        }
-        _ => BTreeMap::new(),
+    let concurrency = match account.concurrency {
+        Some(spec) => concurrency::compile(cx, &format!("{path}.concurrency"), flavor, spec),
+        None => concurrency::by_default(flavor),
     };
-    let concurrency = Concurrency {
-        models,
-        other: None,
-        queue: defaults::QUEUE,
-        queue_timeout_ms: defaults::QUEUE_TIMEOUT_MS,
+    let balance = match account.balance {
+        Some(spec) => balance::compile(cx, &format!("{path}.balance"), flavor, spec),
+        None => balance::by_default(flavor),
     };
-    let balance = (flavor == Flavor::DeepSeek)
-        .then_some(Balance { interval_ms: defaults::BALANCE_INTERVAL_MS, low_micros: None });
-    Some(Backend {
-        base_url: base_url?,
-        flavor,
-        api_keys,
-        ca,
-        zone: None,
-        concurrency,
-        balance,
-        user_id: UserId::default(),
-        parked: false,
-    })
+    let user_id = account.user_id.unwrap_or_default();
+    if user_id != UserId::Caller && flavor != Flavor::DeepSeek {
+        cx.invalid(
+            format_args!("{path}.userId"),
+            format_args!(
+                "a server of flavor {flavor:?} takes no user_id. Remove it, or use flavor DeepSeek."
+            ),
+        );
+    }
+    // An account that nobody watches would never be found to have its balance back.
+    let parked = balance.is_some() && cx.world.parked(cx.id);
+    Some(Backend { base_url: base_url?, flavor, api_keys, ca, zone, concurrency, balance, user_id, parked })
 }

@@ -31,6 +31,10 @@ pub(crate) fn compile(cx: &mut Cx<'_>, spec: &DeepSeekBackendSpec) -> Option<Bod
         flavor: spec.flavor,
         api_keys: keys.map(|(i, source)| (format!("spec.apiKeys[{i}].secretRef"), source)).collect(),
         tls: spec.tls.as_ref(),
+        zone: spec.zone.as_ref(),
+        concurrency: spec.concurrency.as_ref(),
+        balance: spec.balance.as_ref(),
+        user_id: spec.user_id,
     };
     if spec.api_keys.len() > MAX_KEYS {
         cx.invalid(

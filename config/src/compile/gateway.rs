@@ -1,7 +1,7 @@
 //! `DeepSeekGateway`: what its pods need to know; the workload itself is the operator's.
 
 use super::cx::Cx;
-use super::{labels, listener};
+use super::{labels, limits, listener};
 use crate::defaults;
 use crate::document::{Body, Gateway, ObjectId};
 use crate::world::SecretKey;
@@ -21,26 +21,22 @@ pub(super) fn compile(cx: &mut Cx<'_>, object: &DeepSeekGateway) -> Body {
     let spec = &object.spec;
     check_replicas(cx, spec);
     check_pods(cx, spec);
+    let limits = limits::compile(cx, spec.limits.as_ref());
     let drain = spec.drain.as_ref();
     let drain_delay = cx.duration_or_zero("spec.drain.delay", drain.and_then(|d| d.delay.as_ref()));
     let drain_timeout = cx.duration_or_zero("spec.drain.timeout", drain.and_then(|d| d.timeout.as_ref()));
     let gateway = Gateway {
         listeners: listener::compile(cx, &spec.listeners),
         auth: spec.auth.as_ref().map(|auth| auth.mode).unwrap_or_default(),
-        max_request_body_bytes: cx.number(
-            "spec.limits.maxRequestBodyBytes",
-            spec.limits.as_ref().and_then(|limits| limits.max_request_body_bytes),
-            1024..=1 << 30,
-            defaults::MAX_REQUEST_BODY_BYTES,
-        ),
+        max_request_body_bytes: limits.max_request_body_bytes,
         log_level: spec.log_level.unwrap_or_default(),
         drain_delay_ms: drain_delay.unwrap_or(defaults::DRAIN_DELAY_MS),
         drain_timeout_ms: drain_timeout.unwrap_or(defaults::DRAIN_TIMEOUT_MS),
         pods: cx.world.pods(cx.id),
-        balance_poller: None,
-        max_in_flight: defaults::MAX_IN_FLIGHT,
-        max_buffered_bytes: defaults::MAX_BUFFERED_BYTES,
-        max_cache_bytes: defaults::MAX_CACHE_BYTES,
+        balance_poller: cx.world.balance_poller(cx.id).map(str::to_owned),
+        max_in_flight: limits.max_in_flight,
+        max_buffered_bytes: limits.max_buffered_bytes,
+        max_cache_bytes: limits.max_cache_bytes,
     };
     if spec.default == Some(true)
         && let Some(default) = cx.world.default_gateway()

@@ -18,7 +18,12 @@ pub(super) fn key_problem(key: &str) -> Option<&'static str> {
 
 /// What is wrong with a label value, if anything.
 pub(super) fn value_problem(value: &str) -> Option<&'static str> {
-    (!value.is_empty() && !is_name(value)).then_some(
+    if value.is_empty() { None } else { set_value_problem(value) }
+}
+
+/// What is wrong with a label value that must not be empty, if anything.
+pub(super) fn set_value_problem(value: &str) -> Option<&'static str> {
+    (!is_name(value)).then_some(
         "a value is at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or \
          digit",
     )

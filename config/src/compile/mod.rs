@@ -5,13 +5,18 @@
 //! at once. A resource with a problem has no outputs: nothing is half-programmed, and the last good version stays.
 
 mod account;
+mod answers;
 pub(crate) mod backend;
+mod balance;
+mod concurrency;
 pub(crate) mod consumer;
 mod cx;
 mod duration;
 mod failover;
+mod fallback;
 pub(crate) mod gateway;
 mod labels;
+mod limits;
 mod listener;
 mod quota;
 pub(crate) mod route;

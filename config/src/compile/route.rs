@@ -3,13 +3,14 @@
 use super::account::{self, Account};
 use super::cx::Cx;
 use super::secret::secret_key;
-use super::{failover, labels, quota, timeouts};
+use super::{answers, failover, labels, quota, timeouts};
 use crate::defaults;
-use crate::document::{Balancing, Body, KeepAlive, ObjectId, Route, RouteBackend, Target};
+use crate::document::{Balancing, Body, ObjectId, Route, RouteBackend, Target};
 use crate::world::{Claim, SecretKey, backend_id, takes};
 use deepseek_crds::conditions::Reason;
 use deepseek_crds::v1alpha1::{self as api, DeepSeekRoute, DeepSeekRouteSpec, GatewayRef, NamespacedRef};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 const MAX_BACKENDS: usize = 16;
 const MAX_ALIASES: usize = 16;
@@ -32,17 +33,22 @@ pub(super) fn compile(cx: &mut Cx<'_>, object: &DeepSeekRoute) -> (Vec<ObjectId>
     let spec = &object.spec;
     let gateway = cx.gateway(spec.gateway_ref.as_ref());
     check_names(cx, spec, gateway.as_ref());
+    let balancing = spec.balancing.as_ref();
+    let timeouts = timeouts::compile(cx, spec.timeouts.as_ref());
     let route = Route {
         model: spec.model.clone(),
         aliases: spec.aliases.clone(),
         access: access(cx, spec),
         backends: backends(cx, &spec.backends),
         quotas: quota::compile(cx, &spec.quota),
-        timeouts: timeouts::compile(cx, spec.timeouts.as_ref()),
-        failover: failover::compile(cx, spec.failover.as_ref()),
-        balancing: Balancing::default(),
-        cache: None,
-        keep_alive: KeepAlive { interval_ms: defaults::KEEP_ALIVE_MS, blank_padding: false },
+        failover: failover::compile(cx, spec, timeouts.request_ms),
+        timeouts,
+        balancing: Balancing {
+            strategy: balancing.and_then(|b| b.strategy).unwrap_or_default(),
+            affinity: balancing.and_then(|b| b.affinity).unwrap_or_default(),
+        },
+        cache: answers::cache(cx, spec.cache.as_ref()),
+        keep_alive: answers::keep_alive(cx, spec.keep_alive.as_ref()),
     };
     (gateway.into_iter().collect(), Some(Body::Route(route)))
 }
@@ -80,6 +86,20 @@ impl Cx<'_> {
     }
 }
 
+impl Cx<'_> {
+    /// Checks a model name that a backend knows: whatever its maker came up with.
+    pub fn backend_model(&mut self, path: impl Display, model: &str) {
+        if !(1..=MAX_BACKEND_MODEL).contains(&model.len()) || model.contains(char::is_control) {
+            self.invalid(
+                path,
+                format_args!(
+                    "is not a model name. Use 1 to {MAX_BACKEND_MODEL} characters without control characters."
+                ),
+            );
+        }
+    }
+}
+
 fn check_names(cx: &mut Cx<'_>, spec: &DeepSeekRouteSpec, gateway: Option<&ObjectId>) {
     if spec.aliases.len() > MAX_ALIASES {
         cx.invalid(
@@ -90,14 +110,8 @@ fn check_names(cx: &mut Cx<'_>, spec: &DeepSeekRouteSpec, gateway: Option<&Objec
     let mut seen = BTreeSet::new();
     for (i, name) in names(spec).enumerate() {
         let path = if i == 0 { "spec.model".to_owned() } else { format!("spec.aliases[{}]", i - 1) };
-        if !is_model(name) {
-            cx.invalid(
-                &path,
-                format_args!(
-                    "{name:?} is not a model name. Use 1 to {MAX_MODEL} letters, \
-                     digits and . _ : / @ -, beginning with a letter or digit."
-                ),
-            );
+        if let Some(problem) = model_problem(name) {
+            cx.invalid(&path, problem);
         }
         if !seen.insert(name) {
             cx.invalid(&path, format_args!("{name:?} stands here twice. Remove one."));
@@ -116,10 +130,17 @@ fn check_names(cx: &mut Cx<'_>, spec: &DeepSeekRouteSpec, gateway: Option<&Objec
     }
 }
 
-fn is_model(name: &str) -> bool {
-    name.len() <= MAX_MODEL
+/// What is wrong with a model name that clients ask for, if anything.
+pub(super) fn model_problem(name: &str) -> Option<String> {
+    let right = name.len() <= MAX_MODEL
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte))
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte));
+    (!right).then(|| {
+        format!(
+            "{name:?} is not a model name. Use 1 to {MAX_MODEL} letters, digits and . _ : / @ -, beginning \
+             with a letter or digit."
+        )
+    })
 }
 
 fn access(cx: &mut Cx<'_>, spec: &DeepSeekRouteSpec) -> Option<BTreeMap<String, String>> {
@@ -172,15 +193,8 @@ fn backends(cx: &mut Cx<'_>, specs: &[api::RouteBackend]) -> Vec<RouteBackend> {
 }
 
 fn backend(cx: &mut Cx<'_>, path: &str, spec: &api::RouteBackend) -> Option<RouteBackend> {
-    if let Some(model) = &spec.model
-        && (!(1..=MAX_BACKEND_MODEL).contains(&model.len()) || model.contains(char::is_control))
-    {
-        cx.invalid(
-            format_args!("{path}.model"),
-            format_args!(
-                "is not a model name. Use 1 to {MAX_BACKEND_MODEL} characters without control characters."
-            ),
-        );
+    if let Some(model) = &spec.model {
+        cx.backend_model(format_args!("{path}.model"), model);
     }
     let priority = cx.small(format_args!("{path}.priority"), spec.priority, 0..=100, defaults::PRIORITY);
     let weight = cx.small(format_args!("{path}.weight"), spec.weight, 0..=10_000, defaults::WEIGHT);
@@ -191,8 +205,11 @@ fn backend(cx: &mut Cx<'_>, path: &str, spec: &api::RouteBackend) -> Option<Rout
 fn target(cx: &mut Cx<'_>, path: &str, spec: &api::RouteBackend) -> Option<Target> {
     match (&spec.backend_ref, &spec.base_url) {
         (Some(reference), None) => {
-            if spec.flavor.is_some() || spec.api_key.is_some() || spec.tls.is_some() {
-                cx.invalid(path, "flavor, apiKey and tls come from the DeepSeekBackend. Remove them here.");
+            if spec.flavor.is_some() || spec.api_key.is_some() || spec.tls.is_some() || spec.zone.is_some() {
+                cx.invalid(
+                    path,
+                    "flavor, apiKey, tls and zone come from the DeepSeekBackend. Remove them here.",
+                );
             }
             referenced(cx, path, reference).map(Target::Ref)
         }
@@ -203,6 +220,8 @@ fn target(cx: &mut Cx<'_>, path: &str, spec: &api::RouteBackend) -> Option<Targe
                 flavor: spec.flavor,
                 api_keys: api_key.map(|key| (format!("{path}.apiKey.secretRef"), key)).into_iter().collect(),
                 tls: spec.tls.as_ref(),
+                zone: spec.zone.as_ref(),
+                ..Account::default()
             };
             account::compile(cx, path, &account).map(Target::Inline)
         }

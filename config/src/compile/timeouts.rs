@@ -12,6 +12,8 @@ pub(super) fn compile(cx: &mut Cx<'_>, spec: Option<&Timeouts>) -> document::Tim
     let connect = field("connect", |t| t.connect.as_ref());
     let first_token = field("firstToken", |t| t.first_token.as_ref());
     let idle = field("idle", |t| t.idle.as_ref());
+    let byte_idle = field("byteIdle", |t| t.byte_idle.as_ref());
+    let answer = field("answer", |t| t.answer.as_ref());
     let request = field("request", |t| t.request.as_ref());
     let request_ms = request.unwrap_or(defaults::REQUEST_MS);
     // A phase that is left out bends to a short `request`; one that is written down must fit.
@@ -37,8 +39,8 @@ pub(super) fn compile(cx: &mut Cx<'_>, spec: Option<&Timeouts>) -> document::Tim
         connect_ms: phase("connect", connect, defaults::CONNECT_MS),
         first_token_ms: phase("firstToken", first_token, defaults::FIRST_TOKEN_MS),
         idle_ms: phase("idle", idle, defaults::IDLE_MS),
-        byte_idle_ms: defaults::BYTE_IDLE_MS.min(request_ms),
-        answer_ms: request_ms / 2,
+        byte_idle_ms: phase("byteIdle", byte_idle, defaults::BYTE_IDLE_MS),
+        answer_ms: phase("answer", answer, request_ms.div_ceil(2)),
         request_ms,
     }
 }

@@ -54,6 +54,12 @@ pub(super) fn pattern(pattern: &str) -> Option<&'static str> {
             "is not a name. Use lower-case letters, digits and -, beginning and ending with a letter or \
              digit"
         }
+        r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$" => {
+            "is not a zone. Use letters, digits, '-', '_' and '.', beginning and ending with a letter or digit"
+        }
+        r"^[0-9]{1,9}(\.[0-9]{1,6})?$" => {
+            "is not an amount. Use up to 9 digits, and up to 6 more after a point, such as \"10.00\""
+        }
         r"^[A-Za-z][A-Za-z0-9_+/-]*$" => "is not a time zone. Use an IANA name such as Asia/Shanghai or UTC",
         r"^[-._a-zA-Z0-9]+$" => "is not a key of a Secret. Use letters, digits, '-', '_' and '.'",
         r"^[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]+)?$" => {

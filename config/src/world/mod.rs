@@ -36,6 +36,10 @@ pub struct World {
     grants: Grants,
     /// Ready pods of each gateway, where known.
     pods: HashMap<ObjectId, u32>,
+    /// The pod of each gateway that asks for balances, where there is one.
+    pollers: HashMap<ObjectId, String>,
+    /// Backends whose account is known to be out of balance.
+    parked: BTreeSet<ObjectId>,
     /// Gateways marked as default, the oldest first.
     defaults: BTreeSet<Age>,
     /// Routes and consumers by the gateway they ask for.
@@ -65,10 +69,12 @@ impl World {
 
     /// Removes a resource. Returns every resource whose compilation may have changed, itself included.
     pub fn remove(&mut self, id: &ObjectId) -> BTreeSet<ObjectId> {
+        self.pods.remove(id);
+        self.pollers.remove(id);
+        self.parked.remove(id);
         if !self.resources.contains_key(id) {
             return BTreeSet::new();
         }
-        self.pods.remove(id);
         self.replace(id, None)
     }
 
@@ -130,6 +136,23 @@ impl World {
         if changed { BTreeSet::from([gateway.clone()]) } else { BTreeSet::new() }
     }
 
+    /// Says which pod of `gateway` asks providers for the balances of accounts; `None` when there is no pod to ask.
+    pub fn set_balance_poller(&mut self, gateway: &ObjectId, pod: Option<String>) -> BTreeSet<ObjectId> {
+        let changed = self.resources.contains_key(gateway) && self.balance_poller(gateway) != pod.as_deref();
+        match pod {
+            Some(pod) => self.pollers.insert(gateway.clone(), pod),
+            None => self.pollers.remove(gateway),
+        };
+        if changed { BTreeSet::from([gateway.clone()]) } else { BTreeSet::new() }
+    }
+
+    /// Says whether the account of `backend` is out of balance, so that no pod sends it a call.
+    pub fn set_parked(&mut self, backend: &ObjectId, parked: bool) -> BTreeSet<ObjectId> {
+        let changed = if parked { self.parked.insert(backend.clone()) } else { self.parked.remove(backend) };
+        let changed = changed && self.resources.contains_key(backend);
+        if changed { BTreeSet::from([backend.clone()]) } else { BTreeSet::new() }
+    }
+
     /// Compiles one resource; `None` when there is no such resource.
     pub fn compile(&self, id: &ObjectId) -> Option<Compilation> {
         let resource = self.resources.get(id)?;
@@ -159,6 +182,16 @@ impl World {
         };
         let known = self.pods.get(gateway).copied();
         known.unwrap_or_else(|| u32::try_from(smallest()).unwrap_or(1)).max(1)
+    }
+
+    /// The pod of `gateway` that asks for balances.
+    pub fn balance_poller(&self, gateway: &ObjectId) -> Option<&str> {
+        self.pollers.get(gateway).map(String::as_str)
+    }
+
+    /// Whether the account of `backend` is known to be out of balance.
+    pub fn parked(&self, backend: &ObjectId) -> bool {
+        self.parked.contains(backend)
     }
 
     /// The value of a Secret's key.

@@ -1,6 +1,8 @@
 //! `DeepSeekBackend`: one account at one provider, shared by many routes.
 
-use super::{SecretKeyRef, SecretSource};
+use super::{
+    AccountBalance, AccountConcurrency, BackendState, ModelConcurrency, SecretKeyRef, SecretSource, UserId,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -24,12 +26,16 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "URL", type_ = "string", json_path = ".spec.baseUrl"),
     printcolumn(name = "Flavor", type_ = "string", json_path = ".spec.flavor"),
     printcolumn(name = "Routes", type_ = "integer", json_path = ".status.routes"),
+    printcolumn(name = "Balance", type_ = "string", json_path = ".status.balance"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = "1")
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = "1"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state", priority = "1")
 )]
 #[x_kube(
-    validation = Rule::new("!has(self.tls) || self.baseUrl.startsWith('https://')").message("tls needs an https baseUrl").field_path(".tls")
+    validation = Rule::new("!has(self.tls) || self.baseUrl.startsWith('https://')").message("tls needs an https baseUrl").field_path(".tls"),
+    validation = Rule::new("!has(self.balance) || !has(self.flavor) || self.flavor == 'DeepSeek'").message("only flavor DeepSeek tells its balance").field_path(".balance"),
+    validation = Rule::new("!has(self.userId) || self.userId == 'Caller' || !has(self.flavor) || self.flavor == 'DeepSeek'").message("only flavor DeepSeek takes a user_id").field_path(".userId")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DeepSeekBackendSpec {
@@ -47,6 +53,21 @@ pub struct DeepSeekBackendSpec {
     /// How an `https` base URL is verified. Default: the system's and Mozilla's roots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<BackendTls>,
+    /// The zone it is in, as in the label `topology.kubernetes.io/zone` of nodes; pods of the same zone prefer it within
+    /// its priority. Default: none, as near as any other.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Calls in flight that the account takes. The ready pods of a gateway share them by equal parts; gateways do not
+    /// know of each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<AccountConcurrency>,
+    /// How the account's balance is watched; flavor `DeepSeek` only. Default: it is watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<AccountBalance>,
+    /// What is sent as `user_id` where the caller sends none; flavor `DeepSeek` only. Default: `Caller`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
 }
 
 /// How an `https` backend is verified.
@@ -55,17 +76,6 @@ pub struct DeepSeekBackendSpec {
 pub struct BackendTls {
     /// PEM certificates of the authorities that may have signed the backend's certificate, and no others.
     pub ca_secret_ref: SecretKeyRef,
-}
-
-/// What is sent to DeepSeek as `user_id` where the caller sends none. It separates context caches, scheduling and
-/// rate limits of one account.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum UserId {
-    /// Nothing.
-    #[default]
-    Caller,
-    /// A name made of the consumer's by a hash: the same for the same consumer, and telling nothing about it.
-    Consumer,
 }
 
 /// Kind of server.
@@ -102,7 +112,24 @@ pub struct DeepSeekBackendStatus {
     #[schemars(range(min = 0, max = 2_147_483_647))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routes: Option<i32>,
-    /// `Accepted`, `ResolvedRefs`, `Programmed` and `Ready`.
+    /// The worst state that any ready gateway pod reports of it, over all routes. Absent as long as no route uses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<BackendState>,
+    /// The account's balance as the provider last told it, such as `110.00 CNY`. Absent where it is not watched.
+    #[schemars(length(max = 64))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<String>,
+    /// Calls in flight that the provider was seen to take, by model, where it refused some: the lowest that any pod has
+    /// learned.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["model".into()]))]
+    #[schemars(length(max = 64))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub learned_concurrency: Vec<ModelConcurrency>,
+    /// How many of its keys the provider refuses (401). Absent when none.
+    #[schemars(range(min = 0, max = 32))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_keys: Option<i32>,
+    /// `Accepted`, `ResolvedRefs`, `Programmed`, `Ready`, and `Funded` where the balance is watched.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[schemars(length(max = 8))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -1,6 +1,6 @@
 //! `DeepSeekGateway`: a pool of gateway pods, their listeners, and what they accept.
 
-use super::{DurationString, embedded};
+use super::{DurationString, GatewayLimits, embedded};
 use k8s_openapi::api::core::v1::{LocalObjectReference, ResourceRequirements, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -187,16 +187,6 @@ pub enum AllowedNamespaces {
     All,
     /// Only the gateway's own.
     Same,
-}
-
-/// What a pod takes from clients.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct GatewayLimits {
-    /// Largest request body in bytes; a larger one gets 413. Default: 33554432 (32 MiB).
-    #[schemars(range(min = 1024, max = 1_073_741_824))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_request_body_bytes: Option<i64>,
 }
 
 /// How a pod leaves.

@@ -1,7 +1,8 @@
 //! `DeepSeekRoute`: a model name, who may call it, and the backends that serve it. Enough by itself.
 
 use super::{
-    Failover, Flavor, GatewayRef, NamespacedRef, Quota, SecretSource, Timeouts, backend::BackendTls, embedded,
+    Balancing, Cache, Failover, Flavor, GatewayRef, KeepAlive, NamespacedRef, Quota, SecretSource, Timeouts,
+    backend::BackendTls, embedded,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -35,7 +36,10 @@ use std::collections::BTreeMap;
 )]
 #[x_kube(
     validation = Rule::new("!has(self.aliases) || !(self.model in self.aliases)").message("aliases must not repeat model").field_path(".aliases"),
-    validation = Rule::new("self.backends.exists(b, !has(b.weight) || b.weight > 0)").message("at least one backend needs a weight above 0").field_path(".backends")
+    validation = Rule::new("self.backends.exists(b, !has(b.weight) || b.weight > 0)").message("at least one backend needs a weight above 0").field_path(".backends"),
+    validation = Rule::new("!has(self.failover) || !has(self.failover.hedgeAfter) || self.backends.size() > 1").message("hedgeAfter needs a second backend").field_path(".failover.hedgeAfter"),
+    validation = Rule::new("!has(self.failover) || !has(self.failover.hedgeAfter) || !has(self.timeouts) || !has(self.timeouts.request) || duration(self.failover.hedgeAfter) < duration(self.timeouts.request)").message("hedgeAfter must be shorter than timeouts.request").field_path(".failover.hedgeAfter"),
+    validation = Rule::new("!has(self.failover) || !has(self.failover.fallback) || !has(self.failover.fallback.model) || (self.failover.fallback.model != self.model && !(has(self.aliases) && self.failover.fallback.model in self.aliases))").message("the fallback model must be another one than this route's").field_path(".failover.fallback.model")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DeepSeekRouteSpec {
@@ -73,6 +77,15 @@ pub struct DeepSeekRouteSpec {
     /// What happens when an attempt fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failover: Option<Failover>,
+    /// How one of several backends of the same priority is chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balancing: Option<Balancing>,
+    /// Answers that are kept and given again. Calls with `Cache-Control: no-store` have no part in it. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+    /// Signs of life to the client while the model thinks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_alive: Option<KeepAlive>,
 }
 
 /// Who may call a route.
@@ -93,12 +106,13 @@ pub struct ConsumerSelector {
     pub match_labels: BTreeMap<String, String>,
 }
 
-/// One backend of a route: either a reference (`backendRef`) or written out here (`baseUrl`).
+/// One backend of a route: either a reference (`backendRef`) or written out here (`baseUrl`). What else can be said of an
+/// account, such as its concurrency and balance, is said in a `DeepSeekBackend`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(
     validation = Rule::new("has(self.backendRef) != has(self.baseUrl)").message("set exactly one of backendRef and baseUrl"),
     validation = Rule::new("!has(self.tls) || !has(self.baseUrl) || self.baseUrl.startsWith('https://')").message("tls needs an https baseUrl").field_path(".tls"),
-    validation = Rule::new("!has(self.backendRef) || (!has(self.flavor) && !has(self.apiKey) && !has(self.tls))").message("flavor, apiKey and tls belong to baseUrl; with backendRef they come from the DeepSeekBackend")
+    validation = Rule::new("!has(self.backendRef) || (!has(self.flavor) && !has(self.apiKey) && !has(self.tls) && !has(self.zone))").message("flavor, apiKey, tls and zone belong to baseUrl; with backendRef they come from the DeepSeekBackend")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RouteBackend {
@@ -121,6 +135,11 @@ pub struct RouteBackend {
     /// How an `https` base URL is verified. Default: the system's and Mozilla's roots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<BackendTls>,
+    /// The zone it is in, as in the label `topology.kubernetes.io/zone` of nodes; pods of the same zone prefer it within
+    /// its priority. Default: none, as near as any other.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// The model name this backend knows. Default: the name the client asked for.
     #[schemars(length(min = 1, max = 256))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -184,7 +203,7 @@ pub struct BackendHealth {
     pub since: Option<Time>,
 }
 
-/// State of a backend's circuit breaker.
+/// Whether requests go to a backend; the later ones are worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum BackendState {
     /// Requests go to it.
@@ -193,6 +212,8 @@ pub enum BackendState {
     HalfOpen,
     /// Too many attempts failed: no requests go to it for a while.
     Open,
+    /// Its account is out of balance: no requests go to it until the balance has returned.
+    Parked,
 }
 
 /// What a route carries, summed over the gateway pods.

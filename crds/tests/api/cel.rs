@@ -63,6 +63,7 @@ fn routes() {
     let reference = json!({"name": "main"});
     let both = json!([{"name": "a", "baseUrl": "https://a.example", "backendRef": reference}]);
     let flavored = json!([{"name": "a", "flavor": "VLLM", "backendRef": reference}]);
+    let zoned = json!([{"name": "a", "zone": "eu-1a", "backendRef": reference}]);
     let plain_tls = json!([{"name": "a", "baseUrl": "http://a.example", "tls": tls}]);
     check(
         ROUTE,
@@ -78,9 +79,17 @@ fn routes() {
                 "/spec/backends",
                 flavored,
                 &[
-                    "flavor, apiKey and tls belong to baseUrl; with backendRef they come from the DeepSeekBackend",
+                    "flavor, apiKey, tls and zone belong to baseUrl; with backendRef they come from the DeepSeekBackend",
                 ],
             ),
+            (
+                "/spec/backends",
+                zoned,
+                &[
+                    "flavor, apiKey, tls and zone belong to baseUrl; with backendRef they come from the DeepSeekBackend",
+                ],
+            ),
+            ("/spec/backends/0/zone", json!("eu-1a"), &[]),
             ("/spec/backends", plain_tls, &["tls needs an https baseUrl"]),
             ("/spec/backends/0/tls", tls, &[]),
         ],
@@ -130,9 +139,104 @@ fn timeouts_and_backoff() {
                 &["idle must not be longer than request"],
             ),
             (
+                "/spec/timeouts",
+                json!({"request": "30s", "byteIdle": "31s"}),
+                &["byteIdle must not be longer than request"],
+            ),
+            (
+                "/spec/timeouts",
+                json!({"request": "30s", "answer": "31s"}),
+                &["answer must not be longer than request"],
+            ),
+            (
                 "/spec/failover",
                 json!({"backoff": {"base": "5s", "max": "500ms"}}),
                 &["base must not be longer than max"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn hedging() {
+    const SECOND: &str = "hedgeAfter needs a second backend";
+    const COUNTS: &str = "hedgeAfter needs attempts above 1 and budgetPercent above 0";
+    const SHORTER: &str = "hedgeAfter must be shorter than timeouts.request";
+    let two = json!([{"name": "a", "baseUrl": "https://a"}, {"name": "b", "baseUrl": "https://b"}]);
+    let spec = |failover: Value| json!({"model": "m", "backends": two, "failover": failover});
+    let with = |failover: Value, timeouts: Value| {
+        let mut spec = spec(failover);
+        spec["timeouts"] = timeouts;
+        spec
+    };
+    check(
+        ROUTE,
+        DeepSeekRoute::validate_cel,
+        &[
+            ("/spec", spec(json!({"hedgeAfter": "2s"})), &[]),
+            ("/spec", spec(json!({"attempts": 1, "budgetPercent": 0})), &[]),
+            ("/spec/failover", json!({"hedgeAfter": "2s"}), &[SECOND]),
+            ("/spec", spec(json!({"hedgeAfter": "2s", "attempts": 1})), &[COUNTS]),
+            ("/spec", spec(json!({"hedgeAfter": "2s", "budgetPercent": 0})), &[COUNTS]),
+            ("/spec", with(json!({"hedgeAfter": "2s"}), json!({"request": "3s", "idle": "3s"})), &[]),
+            ("/spec", with(json!({"hedgeAfter": "3s"}), json!({"request": "3s"})), &[SHORTER]),
+        ],
+    );
+}
+
+#[test]
+fn fallback_and_signs_of_life() {
+    const ONE: &str = "fallback needs one of cached: true, model and static";
+    const OTHER: &str = "the fallback model must be another one than this route's";
+    let with_alias = |model: &str| {
+        json!({"model": "m", "aliases": ["n"], "backends": [{"name": "a", "baseUrl": "https://a"}],
+            "failover": {"fallback": {"model": model}}})
+    };
+    check(
+        ROUTE,
+        DeepSeekRoute::validate_cel,
+        &[
+            ("/spec/failover", json!({"fallback": {"cached": true}}), &[]),
+            ("/spec/failover", json!({"fallback": {"static": {"content": "Later."}}}), &[]),
+            ("/spec/failover", json!({"fallback": {}}), &[ONE]),
+            ("/spec/failover", json!({"fallback": {"cached": false}}), &[ONE]),
+            ("/spec/failover", json!({"fallback": {"model": "deepseek-flash"}}), &[]),
+            ("/spec/failover", json!({"fallback": {"model": "deepseek-chat"}}), &[OTHER]),
+            ("/spec", with_alias("o"), &[]),
+            ("/spec", with_alias("n"), &[OTHER]),
+            ("/spec/keepAlive", json!({"interval": "1s"}), &[]),
+            ("/spec/keepAlive", json!({"interval": "500ms"}), &["interval must be at least 1s"]),
+        ],
+    );
+}
+
+#[test]
+fn accounts() {
+    const BALANCE: &str = "only flavor DeepSeek tells its balance";
+    const USER_ID: &str = "only flavor DeepSeek takes a user_id";
+    let spec = |fields: Value| {
+        let mut spec = json!({"baseUrl": "https://a.example"});
+        spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        spec
+    };
+    check(
+        BACKEND,
+        DeepSeekBackend::validate_cel,
+        &[
+            (
+                "/spec",
+                spec(json!({"balance": {"interval": "10s", "low": "10.00"}, "userId": "Consumer"})),
+                &[],
+            ),
+            ("/spec", spec(json!({"flavor": "DeepSeek", "balance": {"watch": false}})), &[]),
+            ("/spec", spec(json!({"flavor": "VLLM", "balance": {"watch": false}})), &[BALANCE]),
+            ("/spec", spec(json!({"flavor": "VLLM", "userId": "Caller"})), &[]),
+            ("/spec", spec(json!({"flavor": "VLLM", "userId": "Consumer"})), &[USER_ID]),
+            ("/spec/balance", json!({"interval": "9s"}), &["interval must be at least 10s"]),
+            (
+                "/spec/balance",
+                json!({"watch": false, "low": "1"}),
+                &["interval and low have no meaning with watch: false"],
             ),
         ],
     );
@@ -173,6 +277,12 @@ fn gateways() {
                 ],
             ),
             ("/spec/replicas", json!({"min": 3, "max": 2}), &["min must not be above max"]),
+            ("/spec/limits", json!({"maxRequestBodyBytes": 1_048_576, "maxBufferedBytes": 1_048_576}), &[]),
+            (
+                "/spec/limits",
+                json!({"maxRequestBodyBytes": 1_048_577, "maxBufferedBytes": 1_048_576}),
+                &["maxRequestBodyBytes must not be above maxBufferedBytes"],
+            ),
             ("/spec/listeners", json!([listener(8080), listener(8081)]), &[]),
             ("/spec/listeners", json!([listener(15021)]), &["15020 and 15021 are the gateway's own ports"]),
             (

@@ -25,6 +25,7 @@ pub fn status(id: &ObjectId, old: &Status, facts: &Facts, now: &Time) -> Status 
             observed_generation,
             routes: Some(facts.routes),
             conditions,
+            ..DeepSeekBackendStatus::default()
         }),
         Kind::Consumer => Status::Consumer(DeepSeekConsumerStatus {
             observed_generation,

@@ -46,6 +46,12 @@ fn offenders() -> Vec<(Kind, Value)> {
         spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         named(Kind::Route, "it", spec)
     };
+    let account = |fields: Value| {
+        let mut spec = json!({"baseUrl": "https://a.example"});
+        spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        named(Kind::Backend, "it", spec)
+    };
+    let second = json!({"name": "b", "baseUrl": "https://b.example"});
     let gateway = |spec: Value| named(Kind::Gateway, "it", spec);
     let listener =
         |port: u16, protocol: &str| json!({"name": format!("p{port}"), "port": port, "protocol": protocol});
@@ -55,7 +61,11 @@ fn offenders() -> Vec<(Kind, Value)> {
         named(Kind::Backend, &long, json!({"baseUrl": "https://a.example"})),
         named(Kind::Consumer, &long, keys),
         named(Kind::Gateway, &long, json!({})),
-        named(Kind::Backend, "it", json!({"baseUrl": "http://a.example", "tls": tls})),
+        account(json!({"baseUrl": "http://a.example", "tls": tls})),
+        account(json!({"flavor": "VLLM", "balance": {}})),
+        account(json!({"flavor": "OpenAI", "userId": "Consumer"})),
+        account(json!({"balance": {"watch": false, "low": "1"}})),
+        account(json!({"balance": {"interval": "9s"}})),
         route(json!({"aliases": ["m"]})),
         route(json!({"backends": [{"name": "a", "baseUrl": "https://a.example", "weight": 0}]})),
         route(json!({"backends": [{"name": "a"}]})),
@@ -67,8 +77,19 @@ fn offenders() -> Vec<(Kind, Value)> {
         route(json!({"timeouts": {"connect": "2s", "request": "1s"}})),
         route(json!({"timeouts": {"firstToken": "2s", "request": "1s"}})),
         route(json!({"timeouts": {"idle": "2s", "request": "1s"}})),
+        route(json!({"timeouts": {"byteIdle": "2s", "request": "1s"}})),
+        route(json!({"timeouts": {"answer": "2s", "request": "1s"}})),
         route(json!({"failover": {"backoff": {"base": "2s", "max": "1s"}}})),
+        route(json!({"failover": {"hedgeAfter": "1s"}})),
+        route(json!({"backends": [inline, second], "failover": {"hedgeAfter": "1s", "attempts": 1}})),
+        route(
+            json!({"backends": [inline, second], "failover": {"hedgeAfter": "1s"}, "timeouts": {"request": "1s"}}),
+        ),
+        route(json!({"failover": {"fallback": {"cached": false}}})),
+        route(json!({"failover": {"fallback": {"model": "m"}}})),
+        route(json!({"keepAlive": {"interval": "999ms"}})),
         gateway(json!({"replicas": {"min": 2, "max": 1}})),
+        gateway(json!({"limits": {"maxRequestBodyBytes": 2_000_000, "maxBufferedBytes": 1_500_000}})),
         gateway(json!({"listeners": [listener(15020, "HTTP")]})),
         gateway(json!({"listeners": [listener(8443, "HTTPS")]})),
         gateway(
