@@ -1,8 +1,10 @@
 //! The gateway over real sockets, against the fake DeepSeek.
 
 mod admin;
+mod clocks;
 mod drain;
 mod failover;
+mod hedging;
 mod protocols;
 mod quotas;
 mod refusals;

@@ -1,0 +1,143 @@
+//! Clocks: signs of life for the client, patience with backends, and one deadline over it all.
+
+use crate::support::{chat, chat_json, code, gateway, hello, hello_streamed, payloads, post, said, upstream};
+use anyhow::Result;
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+const SOON: Duration = Duration::from_secs(5);
+const PINGS: &str = "  keepAlive: {interval: 1s}\n";
+
+#[tokio::test]
+async fn a_stream_whose_first_token_takes_long_gets_comments_and_then_its_answer() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("first_token_delay_ms=2500");
+    let gateway = gateway(&[&a], PINGS).await?;
+    let started = Instant::now();
+    let response = chat(&gateway, &hello_streamed()).await?;
+    assert!(started.elapsed() < Duration::from_secs(2), "the head does not wait for the token");
+    assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
+    let text = response.text().await?;
+    let (before, answer) = text.split_once("data:").expect("an answer");
+    assert!((1..=3).contains(&before.matches(": keep-alive\n\n").count()), "{text}");
+    assert!(answer.contains("\"[a\""), "{text}");
+    assert_eq!(payloads(&text).last(), Some(&"[DONE]"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_that_pauses_gets_comments_between_its_events() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("pause_after=3&pause_ms=2500");
+    let gateway = gateway(&[&a], PINGS).await?;
+    let text = chat(&gateway, &hello_streamed()).await?.text().await?;
+    assert!(text.matches("\n\n: keep-alive\n\n").count() >= 1, "{text}");
+    for payload in payloads(&text) {
+        assert!(payload == "[DONE]" || serde_json::from_str::<Value>(payload).is_ok(), "{payload}");
+    }
+    assert_eq!(payloads(&text).last(), Some(&"[DONE]"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_fails_after_the_head_was_sent_is_told_by_one_error_event() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("header_delay_ms=20000");
+    let policy = "  keepAlive: {interval: 1s}\n  timeouts: {firstToken: 3s, idle: 3s, request: 3s}\n";
+    let gateway = gateway(&[&a], policy).await?;
+    let response = chat(&gateway, &hello_streamed()).await?;
+    assert_eq!(response.status(), 200);
+    let text = response.text().await?;
+    assert!(text.starts_with(": keep-alive\n\n"), "{text}");
+    let payloads = payloads(&text);
+    assert_eq!(payloads.len(), 1, "{text}");
+    assert_eq!(code(&serde_json::from_str(payloads[0])?), "upstream_timeout", "{text}");
+    a.wait_for(|stats| stats.cancelled == 1, SOON).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_whole_answer_is_preceded_by_blank_lines_only_where_the_route_says_so() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("header_delay_ms=2500");
+    let padded = gateway(&[&a], "  keepAlive: {interval: 1s, blankPadding: true}\n").await?;
+    let text = chat(&padded, &hello()).await?.text().await?;
+    assert!(text.starts_with('\n'), "{text}");
+    assert!(said(&serde_json::from_str(&text)?).starts_with("[a "), "{text}");
+    let plain = gateway(&[&a], PINGS).await?;
+    let text = chat(&plain, &hello()).await?.text().await?;
+    assert!(text.starts_with('{'), "{text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_only_comments_came_cancels_the_backend_at_once() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("first_token_delay_ms=20000");
+    let gateway = gateway(&[&a], PINGS).await?;
+    let mut response = chat(&gateway, &hello_streamed()).await?;
+    assert!(response.chunk().await?.is_some(), "a comment");
+    drop(response);
+    let started = Instant::now();
+    a.wait_for(|stats| stats.cancelled == 1, SOON).await?;
+    assert!(started.elapsed() < Duration::from_millis(100), "{:?}", started.elapsed());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_backend_that_is_silent_in_the_middle_of_a_whole_answer_is_replaced() -> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    a.set_default("stall_after=0");
+    let policy = "  timeouts: {byteIdle: 400ms, request: 20s}\n";
+    let gateway = gateway(&[&a, &b], policy).await?;
+    let (status, answer) = chat_json(&gateway, &hello()).await?;
+    assert_eq!(status, 200, "{answer}");
+    assert!(said(&answer).starts_with("[b "), "{answer}");
+    a.wait_for(|stats| stats.cancelled == 1, SOON).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_whole_answer_that_takes_too_long_is_asked_of_the_next_backend_while_there_is_one() -> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    a.set_default("header_delay_ms=20000");
+    b.set_default("header_delay_ms=1000");
+    let policy = "  timeouts: {answer: 500ms, request: 20s}\n";
+    let gateway = gateway(&[&a, &b], policy).await?;
+    let (status, answer) = chat_json(&gateway, &hello()).await?;
+    assert_eq!(status, 200, "{answer}");
+    assert!(said(&answer).starts_with("[b "), "the last backend has all the time there is: {answer}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_caller_may_shorten_the_deadline_and_its_header_stays_here() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("header_delay_ms=20000");
+    let gateway = gateway(&[&a], "").await?;
+    let call = |ms: &'static str| {
+        post(&gateway, "/v1/chat/completions", &hello()).header("x-request-timeout-ms", ms)
+    };
+    let started = Instant::now();
+    let response = call("400").send().await?;
+    assert_eq!(response.status(), 504);
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert_eq!(a.last_request().expect("one").header("x-request-timeout-ms"), None);
+    let refused = call("soon").send().await?;
+    assert_eq!(refused.status(), 400);
+    assert_eq!(refused.json::<Value>().await?["error"]["param"], "x-request-timeout-ms");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_caller_with_little_time_is_failed_over_within_it() -> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    a.set_default("hang");
+    let gateway = gateway(&[&a, &b], "").await?;
+    for body in [hello(), hello_streamed()] {
+        let call = post(&gateway, "/v1/chat/completions", &body).header("x-request-timeout-ms", "3000");
+        let text = call.send().await?.text().await?;
+        assert!(text.contains("[b") && !text.contains("error"), "{text}");
+    }
+    Ok(())
+}
