@@ -72,6 +72,10 @@ pub struct Process {
     /// Worker threads [default: the CPUs this process may use]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
+    /// The zone this process is in, as in the label topology.kubernetes.io/zone: of backends with the same priority
+    /// those in it come first [default: no zone comes first]
+    #[arg(long, value_name = "ZONE", env = "GATEWAY_ZONE")]
+    pub zone: Option<String>,
     /// How much to log [default: the DeepSeekGateway's logLevel]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<Level>,

@@ -83,6 +83,7 @@ struct Plan {
     bind: Bind,
     admin: SocketAddr,
     threads: usize,
+    zone: Option<String>,
     level: Option<telemetry::Level>,
 }
 
@@ -90,12 +91,13 @@ impl Plan {
     fn standalone(args: Standalone) -> Self {
         let host = args.listen.map_or(LOCALHOST, |listen| listen.ip());
         let bind = Bind { host, first: args.listen };
-        let Process { admin, threads, log_level } = args.process;
+        let Process { admin, threads, ref zone, log_level } = args.process;
         Self {
             bind,
             format: Format::Stderr,
             admin: admin.unwrap_or(SocketAddr::new(LOCALHOST, ADMIN_PORT)),
             threads: workers(threads),
+            zone: zone.clone().filter(|zone| !zone.is_empty()),
             level: log_level,
             source: Source::Standalone(args),
         }
@@ -103,12 +105,13 @@ impl Plan {
 
     fn cluster(args: Cluster) -> Self {
         let host = everywhere();
-        let Process { admin, threads, log_level } = args.process;
+        let Process { admin, threads, ref zone, log_level } = args.process;
         Self {
             bind: Bind { host, first: None },
             format: Format::JsonToStdout,
             admin: admin.unwrap_or(SocketAddr::new(host, ADMIN_PORT)),
             threads: workers(threads),
+            zone: zone.clone().filter(|zone| !zone.is_empty()),
             level: log_level,
             source: Source::Cluster(args),
         }
@@ -137,7 +140,7 @@ impl Plan {
         let config_metrics = ConfigMetrics::register(&mut registry);
         let context = Arc::new(Context {
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
-            shared: Arc::new(Shared::new(Metrics::register(&mut registry))),
+            shared: Arc::new(Shared::new(Metrics::register(&mut registry), self.zone.clone())),
             drain: Drain::default(),
         });
         let reporter = {

@@ -8,7 +8,7 @@ use super::error::{Code, GatewayError};
 use super::settle::Settlement;
 use crate::snapshot::{Route, RouteBackend, Shared};
 use crate::upstream::attempt::{Answer, Limits, attempt};
-use crate::upstream::balance::{Choice, NoChoice, Set, choose};
+use crate::upstream::balance::{Ask, Calling, Choice, NoChoice, Set, Standing, affinity, choose};
 use crate::upstream::breaker::Permit;
 use crate::upstream::failure::Failure;
 use crate::upstream::judge::{self, Cause, Next};
@@ -42,6 +42,8 @@ pub struct Served {
     pub answer: Answer,
     /// The backend that gives it.
     pub backend: Arc<RouteBackend>,
+    /// Counts the call as in flight there.
+    pub calling: Calling,
 }
 
 /// One backend being asked.
@@ -49,6 +51,7 @@ struct Try {
     at: usize,
     backend: Arc<RouteBackend>,
     permit: Permit,
+    calling: Calling,
     key_at: usize,
     /// Whether it has less time than the route would give it: its being late tells nothing of the backend.
     hurried: bool,
@@ -76,6 +79,8 @@ type Asking = Pin<Box<dyn Future<Output = (Try, Result<Answer, Failure>)> + Send
 struct Run<'a> {
     errand: &'a mut Errand,
     route: Arc<Route>,
+    /// What keeps calls that belong together at one backend.
+    key: Option<u64>,
     tried: Set,
     barred: Set,
     last: Option<(Failure, Arc<str>)>,
@@ -91,7 +96,9 @@ enum After {
 pub async fn dispatch(errand: &mut Errand) -> Result<Served, GatewayError> {
     let route = Arc::clone(&errand.settlement.route);
     let deadline = errand.deadline;
-    let mut run = Run { errand, route, tried: Set::default(), barred: Set::default(), last: None };
+    let key =
+        affinity::key(&route, errand.call.endpoint, &errand.settlement.consumer.name, &errand.call.body);
+    let mut run = Run { errand, route, key, tried: Set::default(), barred: Set::default(), last: None };
     match timeout_at(deadline, run.rounds()).await {
         Ok(served) => served,
         Err(_) => Err(time_up()),
@@ -105,7 +112,7 @@ fn time_up() -> GatewayError {
 impl Run<'_> {
     async fn rounds(&mut self) -> Result<Served, GatewayError> {
         while self.errand.settlement.attempts < self.route.policy.failover.attempts {
-            let choice = match choose(&self.route, self.errand.call.endpoint, self.tried, self.barred) {
+            let choice = match self.choose(None) {
                 Ok(choice) => choice,
                 Err(none) => return Err(self.no_choice(&none)),
             };
@@ -153,11 +160,22 @@ impl Run<'_> {
         if self.errand.settlement.attempts >= self.route.policy.failover.attempts {
             return None;
         }
-        let mut at_work = self.tried;
-        at_work.insert(first);
-        let choice = choose(&self.route, self.errand.call.endpoint, at_work, self.barred).ok()?;
-        // The first is still at work, and nothing is asked of it twice at a time.
-        if choice.again { None } else { self.start(choice).map(|second| Box::pin(second) as Asking) }
+        let choice = self.choose(Some(first)).ok()?;
+        self.start(choice).map(|second| Box::pin(second) as Asking)
+    }
+
+    /// The backend to ask next; with `beside` the one to ask while that one is at work.
+    fn choose(&self, beside: Option<usize>) -> Result<Choice, NoChoice> {
+        let Self { route, key, tried, barred, .. } = self;
+        choose(&Ask {
+            route,
+            endpoint: self.errand.call.endpoint,
+            key: *key,
+            tried: *tried,
+            barred: *barred,
+            beside,
+            standing: &|_| Standing::Ready,
+        })
     }
 
     /// Begins to ask a backend.
@@ -178,8 +196,8 @@ impl Run<'_> {
             backend: Arc::clone(&backend.name),
             outcome: "Cancelled",
         };
-        let attempt_made =
-            Try { at: choice.at, backend, permit: choice.permit, key_at: to.key_at, hurried, counted };
+        let Choice { at, permit, calling, .. } = choice;
+        let attempt_made = Try { at, backend, permit, calling, key_at: to.key_at, hurried, counted };
         Some(async move {
             let outcome = attempt(&attempt_made.backend, to, headers, body, limits).await;
             (attempt_made, outcome)
@@ -210,10 +228,11 @@ impl Run<'_> {
                 // A caller's mistake says nothing of the backend's health.
                 if answer.head.status.is_success() {
                     attempt.permit.succeeded();
+                    attempt.calling.answered();
                 }
                 attempt.counted.outcome = "Answered";
                 settlement.backend = Some(Arc::clone(&attempt.backend.name));
-                Ok(Served { answer, backend: attempt.backend })
+                Ok(Served { answer, backend: attempt.backend, calling: attempt.calling })
             }
             Err(failure) => {
                 attempt.counted.outcome = failure.cause.as_str();
@@ -223,13 +242,13 @@ impl Run<'_> {
     }
 
     fn failed(&mut self, attempt: Try, failure: Failure) -> After {
-        let Try { at, backend, permit, key_at, hurried, counted: _ } = attempt;
+        let Try { at, backend, permit, key_at, hurried, counted: _, calling: _ } = attempt;
         let settlement = &mut self.errand.settlement;
         let verdict = failure.verdict();
         let another_key = verdict.next == Next::OtherKey && backend.keys.refused(key_at);
         match verdict.kind {
             Some(kind) if verdict.counts && !another_key && !(hurried && kind == RetryOn::Timeout) => {
-                permit.failed(judge::name(kind));
+                permit.failed(judge::name(kind), kind == RetryOn::Timeout);
             }
             _ => drop(permit),
         }
@@ -285,7 +304,11 @@ impl Run<'_> {
                     "Every backend of this model has failed too often lately and is left alone for a while.";
                 GatewayError::new(Code::NoHealthyBackend, message).retry_after(Some(*wait))
             }
-            NoChoice::Exhausted => self.last_error(),
+            NoChoice::AllOut => {
+                let message = "No account behind this model takes calls at present.";
+                GatewayError::new(Code::NoHealthyBackend, message).retry_after(Some(Duration::from_secs(1)))
+            }
+            NoChoice::Exhausted | NoChoice::OverBudget => self.last_error(),
         }
     }
 

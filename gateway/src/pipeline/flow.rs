@@ -11,6 +11,7 @@ use super::settle::{Ending, Settlement};
 use super::tap::Tap;
 use super::watch::Watch;
 use crate::snapshot::RouteBackend;
+use crate::upstream::balance::Calling;
 use crate::upstream::judge::Cause;
 use bytes::{Bytes, BytesMut};
 use deepseek_crds::v1alpha1::MidStream;
@@ -41,6 +42,7 @@ pub struct Flow {
     pub errand: Errand,
     /// Who answers it.
     pub backend: Arc<RouteBackend>,
+    _calling: Calling,
 }
 
 /// What only streams have.
@@ -68,7 +70,7 @@ pub enum Step {
 impl Flow {
     /// Takes over an answer that has begun.
     pub fn new(served: Served, errand: Errand) -> Self {
-        let Served { answer, backend } = served;
+        let Served { answer, backend, calling } = served;
         let now = Instant::now();
         let Settlement { route, shared, started, .. } = &errand.settlement;
         if answer.stream {
@@ -94,6 +96,7 @@ impl Flow {
             byte_idle,
             errand,
             backend,
+            _calling: calling,
         }
     }
 

@@ -1,16 +1,16 @@
 //! Documents and keys in, a snapshot out. A document that cannot be joined is refused alone: what was built from its
 //! predecessor stays.
 
-use super::{Consumer, Route, RouteBackend, RouteState, Settings, Shared, Snapshot};
+use super::{Consumer, Lasting, Route, RouteBackend, RouteState, Settings, Shared, Snapshot};
 use crate::pipeline::endpoint::Endpoint;
 use crate::pipeline::quota::QuotaState;
 use crate::server::certified_key;
-use crate::upstream::breaker::Breaker;
 use crate::upstream::keys::Keys;
 use deepseek_config::document::{self, Body, Document, ObjectId, Target};
 use deepseek_config::keys::KeyId;
 use deepseek_crds::v1alpha1::Flavor;
 use http::{HeaderName, HeaderValue, Uri, header};
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -164,7 +164,7 @@ fn build_route(
             Arc::new(RouteState {
                 requests: 0.into(),
                 metrics: shared.metrics.route(id, &policy.model),
-                breakers: parking_lot::Mutex::default(),
+                lasting: parking_lot::Mutex::default(),
             })
         },
         |route| Arc::clone(&route.state),
@@ -186,7 +186,7 @@ fn build_route(
         backends.push(Arc::new(build_backend(shared, input, policy, backend, account, &state)?));
     }
     let names: Vec<_> = policy.backends.iter().map(|b| b.name.as_str()).collect();
-    state.breakers.lock().retain(|name, _| names.contains(&name.as_str()));
+    state.lasting.lock().retain(|name, _| names.contains(&name.as_str()));
     Ok(Route {
         id: id.clone(),
         document: Arc::clone(document),
@@ -240,21 +240,35 @@ fn build_backend(
         .base_url
         .parse()
         .map_err(|e| format!("backend {name:?}: base URL {}: {e}", account.base_url))?;
-    let breaker =
-        Arc::clone(state.breakers.lock().entry(name.clone()).or_insert_with(|| Arc::new(Breaker::new())));
+    let Lasting { breaker, load, budget } = state.lasting.lock().entry(name.clone()).or_default().clone();
     breaker.configure(&policy.failover.breaker);
     Ok(RouteBackend {
         name: name.as_str().into(),
         model_json: backend.model.as_ref().map(|m| serde_json::Value::from(m.as_str()).to_string().into()),
-        priority: backend.priority,
+        rank: rank(backend, account.zone.as_deref(), shared.zone.as_deref()),
         weight: backend.weight,
+        seed: seed(name),
         flavor: account.flavor,
         uris: uris(account.flavor, &base).map_err(|e| format!("backend {name:?}: {e}"))?,
         key_header,
         keys: Keys::new(keys),
         client,
         breaker,
+        load,
+        budget,
     })
+}
+
+/// Priority, then whether it has a weight, then whether it is in `here`.
+fn rank(backend: &document::RouteBackend, zone: Option<&str>, here: Option<&str>) -> u64 {
+    let elsewhere = here.is_some() && zone != here;
+    u64::from(backend.priority) << 2 | u64::from(backend.weight == 0) << 1 | u64::from(elsewhere)
+}
+
+/// The first bytes of the name's SHA-256.
+fn seed(name: &str) -> u64 {
+    let digest = Sha256::digest(name);
+    digest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
 }
 
 fn uris(flavor: Flavor, base: &Uri) -> Result<HashMap<Endpoint, Uri>, String> {

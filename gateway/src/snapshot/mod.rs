@@ -7,7 +7,7 @@ mod build;
 mod route;
 
 pub use build::{BuildInput, BuildOutput, Refusal, build};
-pub use route::{Route, RouteBackend, RouteState, UpstreamRequest};
+pub use route::{Lasting, Route, RouteBackend, RouteState, UpstreamRequest};
 
 use crate::pipeline::metrics::Metrics;
 use deepseek_config::document::{self, ObjectId};
@@ -105,13 +105,15 @@ pub struct Shared {
     pub metrics: Metrics,
     /// The caller of a gateway with `auth.mode: None`.
     pub anonymous: Arc<Consumer>,
+    /// The zone that this process is in, where that is known.
+    pub zone: Option<String>,
 }
 
 impl Shared {
     /// With nothing connected and nothing counted yet.
     #[must_use]
-    pub fn new(metrics: Metrics) -> Self {
+    pub fn new(metrics: Metrics, zone: Option<String>) -> Self {
         let anonymous = Arc::new(Consumer { name: "anonymous".into(), labels: BTreeMap::new() });
-        Self { clients: crate::upstream::client::Clients::default(), metrics, anonymous }
+        Self { clients: crate::upstream::client::Clients::default(), metrics, anonymous, zone }
     }
 }

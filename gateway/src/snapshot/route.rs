@@ -3,6 +3,7 @@
 use crate::pipeline::endpoint::Endpoint;
 use crate::pipeline::metrics::RouteMetrics;
 use crate::pipeline::quota::QuotaState;
+use crate::upstream::balance::{Budget, Load};
 use crate::upstream::breaker::Breaker;
 use crate::upstream::client::Client;
 use crate::upstream::keys::Keys;
@@ -41,8 +42,19 @@ pub struct RouteState {
     pub requests: AtomicU64,
     /// Its metrics.
     pub metrics: RouteMetrics,
-    /// Breakers by backend name.
-    pub breakers: Mutex<HashMap<String, Arc<Breaker>>>,
+    /// What is remembered of each backend, by its name.
+    pub lasting: Mutex<HashMap<String, Lasting>>,
+}
+
+/// What is remembered of a backend over reloads.
+#[derive(Clone, Default)]
+pub struct Lasting {
+    /// Its health.
+    pub breaker: Arc<Breaker>,
+    /// What it has to do.
+    pub load: Arc<Load>,
+    /// What may be sent to it again.
+    pub budget: Arc<Budget>,
 }
 
 /// One backend of a route, ready to be called.
@@ -51,10 +63,12 @@ pub struct RouteBackend {
     pub name: Arc<str>,
     /// The model name it knows, as a JSON string; absent: what the client asked for.
     pub model_json: Option<bytes::Bytes>,
-    /// Lower is tried first.
-    pub priority: u32,
-    /// Share within its priority.
+    /// Lower is tried first: priority, then whether it has a weight, then whether it is in this pod's zone.
+    pub rank: u64,
+    /// Share within its rank.
     pub weight: u32,
+    /// Stands for its name where backends are drawn by a key; the same in every pod.
+    pub seed: u64,
     /// Kind of server.
     pub flavor: Flavor,
     /// Full URI of each endpoint it has.
@@ -67,6 +81,10 @@ pub struct RouteBackend {
     pub client: Arc<Client>,
     /// Its health.
     pub breaker: Arc<Breaker>,
+    /// What it has to do.
+    pub load: Arc<Load>,
+    /// What may be sent to it again.
+    pub budget: Arc<Budget>,
 }
 
 /// Where one attempt goes.

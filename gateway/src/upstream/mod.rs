@@ -9,4 +9,5 @@ pub mod failure;
 pub mod headers;
 pub mod judge;
 pub mod keys;
+pub mod sliding;
 pub mod splice;

@@ -357,8 +357,10 @@ async fn weights_share_the_traffic_and_a_weight_of_zero_takes_part_in_failover_o
         .replace("priority: 1", "weight: 100")
         .replace("priority: 2", "weight: 0");
     let gateway = Gateway::standalone(&world(&weighted)).await?;
-    for _ in 0..200 {
-        assert_eq!(chat_json(&gateway, &hello()).await?.0, 200);
+    for number in 0..200 {
+        let mut another = hello();
+        another["messages"][0]["content"] = format!("conversation {number}").into();
+        assert_eq!(chat_json(&gateway, &another).await?.0, 200);
     }
     let share = a.stats().requests;
     assert!((120..=180).contains(&share), "about 150 of 200 go to a: {share}");
