@@ -53,6 +53,9 @@ pub struct Cluster {
     /// Its namespace
     #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE")]
     pub namespace: String,
+    /// Name of the pod it runs in: the one that the operator elects asks providers for the balances of accounts
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    pub pod: Option<String>,
     /// Keep the last good configuration in this directory and start from it while the API server is away. It holds
     /// keys: use a memory volume
     #[arg(long, value_name = "DIR")]

@@ -1,17 +1,17 @@
-//! What the report says of the running data path: streams, backends, routes.
+//! What the report says of the running data path: streams, backends, routes, accounts.
 
 use crate::pipeline::{Context, quota};
 use crate::report::Revision;
 use crate::snapshot::Route;
 use crate::upstream::breaker;
-use deepseek_config::report::{BackendReport, RouteReport};
+use deepseek_config::report::{AccountReport, BackendReport, RouteReport};
 use deepseek_crds::v1alpha1::BackendState;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// How often the breakers' changes are looked at.
+/// How often the changes of breakers and accounts are looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What the data path looks like at one moment.
@@ -23,6 +23,8 @@ pub struct Observed {
     pub backends: Vec<BackendReport>,
     /// Every route that has seen traffic.
     pub routes: Vec<RouteReport>,
+    /// Every account of which there is something to tell.
+    pub accounts: Vec<AccountReport>,
 }
 
 /// Looks at what `context` serves by.
@@ -33,17 +35,19 @@ pub fn observe(context: &Context) -> Observed {
         streams: u64::try_from(context.shared.metrics.streams.get()).unwrap_or_default(),
         backends: routes.clone().flat_map(backends).collect(),
         routes: routes.filter_map(traffic).collect(),
+        accounts: context.shared.accounts.all().iter().filter_map(|account| account.report()).collect(),
     }
 }
 
-/// Moves `revision` whenever the health of a backend has changed. Ends with the process.
-pub async fn follow_health(revision: Revision) {
-    let mut seen = breaker::CHANGES.load(Ordering::Relaxed);
+/// Moves `revision` whenever the health of a backend or what is known of an account has changed. Ends with the process.
+pub async fn follow_health(context: Arc<Context>, revision: Revision) {
+    let changes = || (breaker::CHANGES.load(Ordering::Relaxed), context.shared.accounts.changes());
+    let mut seen = changes();
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let now = breaker::CHANGES.load(Ordering::Relaxed);
+        let now = changes();
         if now != seen {
             seen = now;
             revision.bump();

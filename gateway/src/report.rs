@@ -76,7 +76,7 @@ impl Reporter {
         // The revision first: whatever changes while the rest is read shows as a later one.
         let revision = self.revision.get();
         let objects = self.objects.read().clone();
-        let Observed { streams, backends, routes } = (self.observe)();
+        let Observed { streams, backends, routes, accounts } = (self.observe)();
         Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision,
@@ -86,7 +86,7 @@ impl Reporter {
             objects: objects.to_vec(),
             backends,
             routes,
-            accounts: Vec::new(),
+            accounts,
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::pipeline::metrics::Metrics;
 use crate::report::{Reporter, Revision};
 use crate::snapshot::{self, BuildInput, Shared, Snapshot};
 use crate::telemetry::{self, Format, LevelHandle};
+use crate::upstream::account::{metrics::AccountMetrics, poll};
 use crate::watchdog::Watchdog;
 use crate::{metrics, signals};
 use anyhow::{Context as _, anyhow, bail};
@@ -74,6 +75,16 @@ fn check(paths: &[PathBuf]) -> ExitCode {
 enum Source {
     Standalone(Standalone),
     Cluster(Cluster),
+}
+
+impl Source {
+    /// The pod this process is in, by which the operator elects one.
+    fn pod(&self) -> Option<String> {
+        match self {
+            Self::Standalone(_) => None,
+            Self::Cluster(args) => args.pod.clone(),
+        }
+    }
 }
 
 /// What a process is to be, whatever its source.
@@ -143,6 +154,7 @@ impl Plan {
             shared: Arc::new(Shared::new(Metrics::register(&mut registry), self.zone.clone())),
             drain: Drain::default(),
         });
+        registry.register_collector(Box::new(AccountMetrics(Arc::clone(&context.shared))));
         let reporter = {
             let context = Arc::clone(&context);
             let drain = context.drain.clone();
@@ -176,7 +188,8 @@ impl Plan {
                 listening: listening.clone(),
             },
         ));
-        parts.spawn(follow_health(reporter.revision().clone()));
+        parts.spawn(follow_health(Arc::clone(&context), reporter.revision().clone()));
+        parts.spawn(poll::follow(Arc::clone(&context), self.source.pod()));
         parts.spawn(listeners.run());
         match self.source {
             Source::Standalone(args) => {

@@ -64,7 +64,7 @@ fn the_page_on_running_it_has_every_option_and_every_metric() {
             );
         }
     }
-    for file in ["metrics.rs", "config/metrics.rs", "pipeline/metrics.rs"] {
+    for file in ["metrics.rs", "config/metrics.rs", "pipeline/metrics.rs", "upstream/account/metrics.rs"] {
         let source = fs::read_to_string(repository().join("gateway/src").join(file)).unwrap_or_default();
         let names = source.split('"').skip(1).step_by(2).filter(|text| {
             let prefix =

@@ -7,13 +7,15 @@ use super::check::Call;
 use super::error::{Code, GatewayError};
 use super::settle::Settlement;
 use crate::snapshot::{Route, RouteBackend, Shared};
+use crate::upstream::account::keys::Key;
+use crate::upstream::account::{self, AccountFailure, Full, Slot, user_id};
 use crate::upstream::attempt::{Answer, Limits, attempt};
 use crate::upstream::balance::{Ask, Calling, Choice, NoChoice, Set, Standing, affinity, choose};
 use crate::upstream::breaker::Permit;
 use crate::upstream::failure::Failure;
 use crate::upstream::judge::{self, Cause, Next};
-use crate::upstream::splice::SplicedBody;
-use deepseek_crds::v1alpha1::RetryOn;
+use crate::upstream::splice::{Splice, SplicedBody};
+use deepseek_crds::v1alpha1::{Flavor, RetryOn, UserId};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use http::HeaderMap;
@@ -42,8 +44,16 @@ pub struct Served {
     pub answer: Answer,
     /// The backend that gives it.
     pub backend: Arc<RouteBackend>,
-    /// Counts the call as in flight there.
-    pub calling: Calling,
+    /// What it holds there until the answer has ended.
+    pub held: Held,
+}
+
+/// What a call holds at a backend; dropping it gives it back.
+pub struct Held {
+    /// Counts it as in flight.
+    calling: Calling,
+    /// Its place at the account.
+    slot: Slot,
 }
 
 /// One backend being asked.
@@ -51,8 +61,8 @@ struct Try {
     at: usize,
     backend: Arc<RouteBackend>,
     permit: Permit,
-    calling: Calling,
-    key_at: usize,
+    held: Held,
+    key: Option<Arc<Key>>,
     /// Whether it has less time than the route would give it: its being late tells nothing of the backend.
     hurried: bool,
     counted: Counted,
@@ -119,7 +129,14 @@ impl Run<'_> {
             if choice.again && !self.pause_before(choice.at).await {
                 break;
             }
-            match self.round(choice).await {
+            let slot = match self.enter(choice.at).await {
+                Ok(slot) => slot,
+                Err(full) => {
+                    self.turned_away(choice.at, &full);
+                    continue;
+                }
+            };
+            match self.round(choice, slot).await {
                 Ok(served) => return Ok(served),
                 Err(After::Another) => {}
                 Err(After::Nothing) => break,
@@ -129,10 +146,10 @@ impl Run<'_> {
     }
 
     /// One attempt, or two that race.
-    async fn round(&mut self, choice: Choice) -> Result<Served, After> {
+    async fn round(&mut self, choice: Choice, slot: Slot) -> Result<Served, After> {
         let hedge_after = self.route.policy.failover.hedge_after_ms.filter(|_| self.errand.call.stream);
         let at = choice.at;
-        let Some(first) = self.start(choice) else { return Err(After::Nothing) };
+        let Some(first) = self.start(choice, slot) else { return Err(After::Nothing) };
         let Some(after) = hedge_after else {
             let (attempt, outcome) = first.await;
             return self.ended(attempt, outcome);
@@ -161,7 +178,10 @@ impl Run<'_> {
             return None;
         }
         let choice = self.choose(Some(first)).ok()?;
-        self.start(choice).map(|second| Box::pin(second) as Asking)
+        let backend = &self.route.backends[choice.at];
+        // A hedge does not wait for a place.
+        let slot = backend.account.try_enter(self.model(backend), self.tenant())?;
+        self.start(choice, slot).map(|second| Box::pin(second) as Asking)
     }
 
     /// The backend to ask next; with `beside` the one to ask while that one is at work.
@@ -174,20 +194,59 @@ impl Run<'_> {
             tried: *tried,
             barred: *barred,
             beside,
-            standing: &|_| Standing::Ready,
+            standing: &|at| self.standing(at),
         })
+    }
+
+    /// How the account behind the backend at `at` stands.
+    fn standing(&self, at: usize) -> Standing {
+        let backend = &self.route.backends[at];
+        match backend.account.standing(self.model(backend), self.tenant()) {
+            account::Standing::Ready => Standing::Ready,
+            account::Standing::Full => Standing::Full,
+            account::Standing::Cooling(_) | account::Standing::Parked(_) => Standing::Out,
+        }
+    }
+
+    /// The model as the backend knows it.
+    fn model<'a>(&'a self, backend: &'a RouteBackend) -> &'a str {
+        backend.model.as_deref().unwrap_or(&self.errand.call.model)
+    }
+
+    fn tenant(&self) -> &Arc<str> {
+        &self.errand.settlement.consumer.name
+    }
+
+    /// A place at the account of the backend at `at`, waited for as long as the account's queue and the call allow.
+    async fn enter(&self, at: usize) -> Result<Slot, Full> {
+        let backend = &self.route.backends[at];
+        let (model, tenant) = (self.model(backend), self.tenant());
+        match backend.account.try_enter(model, tenant) {
+            Some(slot) => Ok(slot),
+            None => backend.account.enter(model, tenant, self.errand.deadline).await,
+        }
+    }
+
+    /// The account takes no more calls: another backend, or the caller is told when.
+    fn turned_away(&mut self, at: usize, full: &Full) {
+        self.tried.insert(at);
+        self.barred.insert(at);
+        let failure = Failure { retry_after: Some(full.retry_after), ..Cause::AccountFull.into() };
+        let backend = Arc::clone(&self.route.backends[at].name);
+        self.note(failure, &backend);
     }
 
     /// Begins to ask a backend.
     fn start(
         &mut self,
         choice: Choice,
+        slot: Slot,
     ) -> Option<impl Future<Output = (Try, Result<Answer, Failure>)> + use<>> {
         let backend = Arc::clone(&self.route.backends[choice.at]);
         let call = &self.errand.call;
         let to = backend.request(call.endpoint)?;
         let (limits, hurried) = self.limits(choice.at);
-        let body = body_for(call, backend.model_json.as_ref());
+        let body = body_for(call, &backend, self.tenant());
         let headers = self.errand.headers.clone();
         self.errand.settlement.attempts += 1;
         let counted = Counted {
@@ -197,7 +256,9 @@ impl Run<'_> {
             outcome: "Cancelled",
         };
         let Choice { at, permit, calling, .. } = choice;
-        let attempt_made = Try { at, backend, permit, calling, key_at: to.key_at, hurried, counted };
+        let key = to.key.as_ref().map(|(_, key)| Arc::clone(key));
+        let held = Held { calling, slot };
+        let attempt_made = Try { at, backend, permit, held, key, hurried, counted };
         Some(async move {
             let outcome = attempt(&attempt_made.backend, to, headers, body, limits).await;
             (attempt_made, outcome)
@@ -225,14 +286,15 @@ impl Run<'_> {
         let settlement = &mut self.errand.settlement;
         match outcome {
             Ok(answer) => {
+                attempt.held.slot.answered();
                 // A caller's mistake says nothing of the backend's health.
                 if answer.head.status.is_success() {
                     attempt.permit.succeeded();
-                    attempt.calling.answered();
+                    attempt.held.calling.answered();
                 }
                 attempt.counted.outcome = "Answered";
                 settlement.backend = Some(Arc::clone(&attempt.backend.name));
-                Ok(Served { answer, backend: attempt.backend, calling: attempt.calling })
+                Ok(Served { answer, backend: attempt.backend, held: attempt.held })
             }
             Err(failure) => {
                 attempt.counted.outcome = failure.cause.as_str();
@@ -242,10 +304,10 @@ impl Run<'_> {
     }
 
     fn failed(&mut self, attempt: Try, failure: Failure) -> After {
-        let Try { at, backend, permit, key_at, hurried, counted: _, calling: _ } = attempt;
+        let Try { at, backend, permit, held, key, hurried, counted: _ } = attempt;
         let settlement = &mut self.errand.settlement;
         let verdict = failure.verdict();
-        let another_key = verdict.next == Next::OtherKey && backend.keys.refused(key_at);
+        let another_key = tell_account(&held.slot, &failure, key.as_deref());
         match verdict.kind {
             Some(kind) if verdict.counts && !another_key && !(hurried && kind == RetryOn::Timeout) => {
                 permit.failed(judge::name(kind), kind == RetryOn::Timeout);
@@ -304,12 +366,30 @@ impl Run<'_> {
                     "Every backend of this model has failed too often lately and is left alone for a while.";
                 GatewayError::new(Code::NoHealthyBackend, message).retry_after(Some(*wait))
             }
-            NoChoice::AllOut => {
-                let message = "No account behind this model takes calls at present.";
-                GatewayError::new(Code::NoHealthyBackend, message).retry_after(Some(Duration::from_secs(1)))
-            }
+            NoChoice::AllOut => self.all_out(),
             NoChoice::Exhausted | NoChoice::OverBudget => self.last_error(),
         }
+    }
+
+    /// No account takes calls: for its limits, or for want of balance.
+    fn all_out(&self) -> GatewayError {
+        let standing =
+            |backend: &Arc<RouteBackend>| backend.account.standing(self.model(backend), self.tenant());
+        let (mut cooling, mut parked) = (None, None);
+        for standing in self.route.backends.iter().map(standing) {
+            match standing {
+                account::Standing::Cooling(wait) => cooling = cooling.into_iter().chain([wait]).min(),
+                account::Standing::Parked(wait) => parked = parked.into_iter().chain([wait]).min(),
+                account::Standing::Ready | account::Standing::Full => {}
+            }
+        }
+        if let Some(wait) = cooling {
+            let message = "Every account behind this model is at the limit of its provider.";
+            return GatewayError::new(Code::UpstreamRateLimited, message).retry_after(Some(wait));
+        }
+        let message = "No account behind this model takes calls at present.";
+        let wait = parked.unwrap_or(Duration::from_secs(1));
+        GatewayError::new(Code::NoHealthyBackend, message).retry_after(Some(wait))
     }
 
     fn last_error(&mut self) -> GatewayError {
@@ -320,12 +400,27 @@ impl Run<'_> {
     }
 }
 
-/// The body for a backend: the client's, with the model's name replaced where the route says so.
-fn body_for(call: &Call, model: Option<&bytes::Bytes>) -> SplicedBody {
-    match model {
-        Some(model) => SplicedBody::replace(&call.body, call.model_span.clone(), model.clone()),
-        None => SplicedBody::whole(call.body.clone()),
+/// Tells the account what a failure says of it. Returns whether another of its keys may do.
+fn tell_account(slot: &Slot, failure: &Failure, key: Option<&Key>) -> bool {
+    match (failure.cause, key) {
+        (Cause::KeyRefused, Some(key)) => slot.failed(&AccountFailure::KeyRefused(key)),
+        (Cause::OutOfBalance, _) => slot.failed(&AccountFailure::OutOfBalance),
+        (Cause::RateLimitedAccount | Cause::RateLimitedTenant, _) => {
+            let text = String::from_utf8_lossy(failure.text.as_deref().unwrap_or_default());
+            slot.failed(&AccountFailure::RateLimited { retry_after: failure.retry_after, text: &text })
+        }
+        _ => false,
     }
+}
+
+/// The body for a backend: the client's, with the model's name replaced where the route says so, and the consumer named
+/// where the account does.
+fn body_for(call: &Call, backend: &RouteBackend, consumer: &str) -> SplicedBody {
+    let model = backend.model_json.clone().map(|with| Splice { at: call.model_span.clone(), with });
+    let named =
+        backend.flavor == Flavor::DeepSeek && backend.account.settings().document.user_id == UserId::Consumer;
+    let user = named.then(|| user_id::splice(call.endpoint, &call.body, consumer)).flatten();
+    SplicedBody::new(&call.body, model.into_iter().chain(user).collect())
 }
 
 /// Exponential, at most `max`, drawn between 0 and that where jitter is on; never shorter than the backend asked for.

@@ -3,7 +3,7 @@
 //! Nothing is held back but the beginning of an event whose end has not arrived: what broke off in the middle of an
 //! event was never sent. A flow says how it ended; what the client is told of that is the [relay](super::relay)'s.
 
-use super::dispatch::{Errand, Served};
+use super::dispatch::{Errand, Held, Served};
 use super::endpoint::StreamEnd;
 use super::frames::Framer;
 use super::relay::InFlight;
@@ -11,7 +11,6 @@ use super::settle::{Ending, Settlement};
 use super::tap::Tap;
 use super::watch::Watch;
 use crate::snapshot::RouteBackend;
-use crate::upstream::balance::Calling;
 use crate::upstream::judge::Cause;
 use bytes::{Bytes, BytesMut};
 use deepseek_crds::v1alpha1::MidStream;
@@ -42,7 +41,7 @@ pub struct Flow {
     pub errand: Errand,
     /// Who answers it.
     pub backend: Arc<RouteBackend>,
-    _calling: Calling,
+    _held: Held,
 }
 
 /// What only streams have.
@@ -70,7 +69,7 @@ pub enum Step {
 impl Flow {
     /// Takes over an answer that has begun.
     pub fn new(served: Served, errand: Errand) -> Self {
-        let Served { answer, backend, calling } = served;
+        let Served { answer, backend, held } = served;
         let now = Instant::now();
         let Settlement { route, shared, started, .. } = &errand.settlement;
         if answer.stream {
@@ -96,7 +95,7 @@ impl Flow {
             byte_idle,
             errand,
             backend,
-            _calling: calling,
+            _held: held,
         }
     }
 

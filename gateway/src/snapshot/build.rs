@@ -5,7 +5,7 @@ use super::{Consumer, Lasting, Route, RouteBackend, RouteState, Settings, Shared
 use crate::pipeline::endpoint::Endpoint;
 use crate::pipeline::quota::QuotaState;
 use crate::server::certified_key;
-use crate::upstream::keys::Keys;
+use crate::upstream::account::{AccountId, Settings as AccountSettings};
 use deepseek_config::document::{self, Body, Document, ObjectId, Target};
 use deepseek_config::keys::KeyId;
 use deepseek_crds::v1alpha1::Flavor;
@@ -84,6 +84,8 @@ pub fn build(shared: &Shared, input: &BuildInput<'_>) -> BuildOutput {
     for (id, gone) in input.previous.routes.iter().filter(|(id, _)| !snapshot.routes.contains_key(*id)) {
         shared.metrics.forget_route(id, &gone.state.metrics);
     }
+    let backends = snapshot.routes.values().flat_map(|route| &route.backends);
+    shared.accounts.keep(&backends.map(|backend| backend.account.id()).collect());
     BuildOutput { snapshot, refused }
 }
 
@@ -172,17 +174,18 @@ fn build_route(
     let mut joined = Vec::new();
     let mut backends = Vec::with_capacity(policy.backends.len());
     for backend in &policy.backends {
-        let account = match &backend.target {
-            Target::Inline(account) => account,
+        let (account_id, account) = match &backend.target {
+            Target::Inline(account) => (AccountId::Inline(id.clone(), backend.name.clone()), account),
             Target::Ref(target) => {
                 let found = input.documents.get(target);
                 let Some((document, Body::Backend(account))) = found.map(|d| (d, &d.body)) else {
                     return Err(format!("backend {:?} needs {target}, which has not arrived", backend.name));
                 };
                 joined.push(Arc::clone(document));
-                account
+                (AccountId::Resource(target.clone()), account)
             }
         };
+        let account = (account_id, account, pods);
         backends.push(Arc::new(build_backend(shared, input, policy, backend, account, &state)?));
     }
     let names: Vec<_> = policy.backends.iter().map(|b| b.name.as_str()).collect();
@@ -215,7 +218,7 @@ fn build_backend(
     input: &BuildInput<'_>,
     policy: &document::Route,
     backend: &document::RouteBackend,
-    account: &document::Backend,
+    (account_id, account, pods): (AccountId, &document::Backend, u32),
     state: &RouteState,
 ) -> Result<RouteBackend, String> {
     let name = &backend.name;
@@ -240,18 +243,27 @@ fn build_backend(
         .base_url
         .parse()
         .map_err(|e| format!("backend {name:?}: base URL {}: {e}", account.base_url))?;
+    let uris = uris(account.flavor, &base).map_err(|e| format!("backend {name:?}: {e}"))?;
+    let settings = AccountSettings {
+        document: account.clone(),
+        pods,
+        base,
+        key_header: key_header.clone(),
+        client: Arc::clone(&client),
+    };
     let Lasting { breaker, load, budget } = state.lasting.lock().entry(name.clone()).or_default().clone();
     breaker.configure(&policy.failover.breaker);
     Ok(RouteBackend {
         name: name.as_str().into(),
+        model: backend.model.as_deref().map(Arc::from),
         model_json: backend.model.as_ref().map(|m| serde_json::Value::from(m.as_str()).to_string().into()),
         rank: rank(backend, account.zone.as_deref(), shared.zone.as_deref()),
         weight: backend.weight,
         seed: seed(name),
         flavor: account.flavor,
-        uris: uris(account.flavor, &base).map_err(|e| format!("backend {name:?}: {e}"))?,
+        uris,
         key_header,
-        keys: Keys::new(keys),
+        account: shared.accounts.configure(account_id, settings, keys),
         client,
         breaker,
         load,

@@ -10,6 +10,7 @@ pub use build::{BuildInput, BuildOutput, Refusal, build};
 pub use route::{Lasting, Route, RouteBackend, RouteState, UpstreamRequest};
 
 use crate::pipeline::metrics::Metrics;
+use crate::upstream::account::Accounts;
 use deepseek_config::document::{self, ObjectId};
 use deepseek_config::keys::ApiKeyHash;
 use deepseek_crds::v1alpha1::{AuthMode, LogLevel};
@@ -50,6 +51,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Gateway pods that share each quota.
     pub pods: u32,
+    /// The pod that asks for the balances of accounts; absent: every pod does.
+    pub balance_poller: Option<String>,
 }
 
 impl Default for Settings {
@@ -62,6 +65,7 @@ impl Default for Settings {
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_mins(10),
             pods: 1,
+            balance_poller: None,
         }
     }
 }
@@ -76,6 +80,7 @@ impl From<&document::Gateway> for Settings {
             drain_delay: Duration::from_millis(gateway.drain_delay_ms),
             drain_timeout: Duration::from_millis(gateway.drain_timeout_ms),
             pods: gateway.pods.max(1),
+            balance_poller: gateway.balance_poller.clone(),
         }
     }
 }
@@ -101,6 +106,8 @@ impl Consumer {
 pub struct Shared {
     /// Connection pools.
     pub clients: crate::upstream::client::Clients,
+    /// Accounts at providers.
+    pub accounts: Accounts,
     /// What is counted.
     pub metrics: Metrics,
     /// The caller of a gateway with `auth.mode: None`.
@@ -114,6 +121,12 @@ impl Shared {
     #[must_use]
     pub fn new(metrics: Metrics, zone: Option<String>) -> Self {
         let anonymous = Arc::new(Consumer { name: "anonymous".into(), labels: BTreeMap::new() });
-        Self { clients: crate::upstream::client::Clients::default(), metrics, anonymous, zone }
+        Self {
+            clients: crate::upstream::client::Clients::default(),
+            accounts: Accounts::default(),
+            metrics,
+            anonymous,
+            zone,
+        }
     }
 }

@@ -3,13 +3,14 @@
 use crate::pipeline::endpoint::Endpoint;
 use crate::pipeline::metrics::RouteMetrics;
 use crate::pipeline::quota::QuotaState;
+use crate::upstream::account::Account;
+use crate::upstream::account::keys::Key;
 use crate::upstream::balance::{Budget, Load};
 use crate::upstream::breaker::Breaker;
 use crate::upstream::client::Client;
-use crate::upstream::keys::Keys;
 use deepseek_config::document::{self, Document, ObjectId};
 use deepseek_crds::v1alpha1::Flavor;
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, Uri};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -61,7 +62,9 @@ pub struct Lasting {
 pub struct RouteBackend {
     /// Its name in the route.
     pub name: Arc<str>,
-    /// The model name it knows, as a JSON string; absent: what the client asked for.
+    /// The model name it knows; absent: what the client asked for.
+    pub model: Option<Arc<str>>,
+    /// The same as a JSON string.
     pub model_json: Option<bytes::Bytes>,
     /// Lower is tried first: priority, then whether it has a weight, then whether it is in this pod's zone.
     pub rank: u64,
@@ -75,8 +78,8 @@ pub struct RouteBackend {
     pub uris: HashMap<Endpoint, Uri>,
     /// How its key is sent.
     pub key_header: HeaderName,
-    /// Its keys, used in turn.
-    pub keys: Keys,
+    /// Its account.
+    pub account: Arc<Account>,
     /// Its connections.
     pub client: Arc<Client>,
     /// Its health.
@@ -91,18 +94,16 @@ pub struct RouteBackend {
 pub struct UpstreamRequest {
     /// Full URI.
     pub uri: Uri,
-    /// The key, as the header to send.
-    pub key: Option<(HeaderName, HeaderValue)>,
-    /// Which of the backend's keys that is.
-    pub key_at: usize,
+    /// The key, and the header it is sent in.
+    pub key: Option<(HeaderName, Arc<Key>)>,
 }
 
 impl RouteBackend {
     /// Where an attempt at `endpoint` goes, with the next key in turn; `None` where this server has no such endpoint.
     pub fn request(&self, endpoint: Endpoint) -> Option<UpstreamRequest> {
         let uri = self.uris.get(&endpoint)?.clone();
-        let (key_at, key) = self.keys.next();
-        Some(UpstreamRequest { uri, key: key.map(|value| (self.key_header.clone(), value.clone())), key_at })
+        let key = self.account.next_key();
+        Some(UpstreamRequest { uri, key: key.map(|key| (self.key_header.clone(), key)) })
     }
 }
 

@@ -88,8 +88,8 @@ async fn send(
     mut headers: HeaderMap,
     body: SplicedBody,
 ) -> Result<Response<Incoming>, Failure> {
-    if let Some((name, value)) = to.key {
-        headers.insert(name, value);
+    if let Some((name, key)) = to.key {
+        headers.insert(name, key.value().clone());
     }
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;

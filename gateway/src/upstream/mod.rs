@@ -1,5 +1,6 @@
 //! Backends: connections, health, choice, one attempt.
 
+pub mod account;
 pub mod attempt;
 pub mod balance;
 pub mod beginning;
@@ -8,6 +9,5 @@ pub mod client;
 pub mod failure;
 pub mod headers;
 pub mod judge;
-pub mod keys;
 pub mod sliding;
 pub mod splice;

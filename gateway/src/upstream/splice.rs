@@ -1,4 +1,4 @@
-//! A request body with one value replaced, without copying the rest.
+//! A request body with some of its bytes replaced, without copying the rest.
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -7,28 +7,38 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Up to three pieces sent one after the other. Cloning is cheap: the bytes are shared.
+/// Bytes of a body to be replaced; an empty range is an insertion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Splice {
+    /// Which bytes.
+    pub at: Range<usize>,
+    /// By what.
+    pub with: Bytes,
+}
+
+/// Pieces sent one after the other. Cloning is cheap: the bytes are shared.
 #[derive(Clone, Debug, Default)]
 pub struct SplicedBody {
-    pieces: [Bytes; 3],
-    next: usize,
+    pieces: std::vec::IntoIter<Bytes>,
+    remaining: u64,
 }
 
 impl SplicedBody {
-    /// The body as it is.
+    /// The body with everything replaced that `splices` say. They come in any order and do not overlap.
     #[must_use]
-    pub fn whole(body: Bytes) -> Self {
-        Self { pieces: [body, Bytes::new(), Bytes::new()], next: 0 }
-    }
-
-    /// The body with the bytes in `at` replaced.
-    #[must_use]
-    pub fn replace(body: &Bytes, at: Range<usize>, by: Bytes) -> Self {
-        Self { pieces: [body.slice(..at.start), by, body.slice(at.end..)], next: 0 }
-    }
-
-    fn remaining(&self) -> u64 {
-        self.pieces[self.next..].iter().map(|piece| piece.len() as u64).sum()
+    pub fn new(body: &Bytes, mut splices: Vec<Splice>) -> Self {
+        splices.sort_by_key(|splice| splice.at.start);
+        let mut pieces = Vec::with_capacity(splices.len() * 2 + 1);
+        let mut done = 0;
+        for Splice { at, with } in splices {
+            pieces.push(body.slice(done..at.start));
+            pieces.push(with);
+            done = at.end;
+        }
+        pieces.push(body.slice(done..));
+        pieces.retain(|piece| !piece.is_empty());
+        let remaining = pieces.iter().map(|piece| piece.len() as u64).sum();
+        Self { pieces: pieces.into_iter(), remaining }
     }
 }
 
@@ -40,23 +50,17 @@ impl Body for SplicedBody {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        while self.next < self.pieces.len() {
-            let at = self.next;
-            self.next += 1;
-            let piece = std::mem::take(&mut self.pieces[at]);
-            if !piece.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(piece))));
-            }
-        }
-        Poll::Ready(None)
+        let piece = self.pieces.next();
+        self.remaining -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.remaining() == 0
+        self.remaining == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.remaining())
+        SizeHint::with_exact(self.remaining)
     }
 }
 
@@ -65,12 +69,20 @@ mod tests {
     use super::*;
     use http_body_util::BodyExt as _;
 
+    async fn sent(body: SplicedBody) -> Vec<u8> {
+        let told = body.size_hint().exact();
+        let sent = body.collect().await.expect("infallible").to_bytes();
+        assert_eq!(told, Some(sent.len() as u64));
+        sent.to_vec()
+    }
+
     #[tokio::test]
-    async fn a_replaced_value_leaves_every_other_byte_alone() {
+    async fn what_is_not_replaced_stays_byte_for_byte() {
         let body = Bytes::from_static(br#"{ "model" : "a", "x": 1 }"#);
-        let spliced = SplicedBody::replace(&body, 12..15, Bytes::from_static(br#""deepseek""#));
-        assert_eq!(spliced.size_hint().exact(), Some(body.len() as u64 + 7));
-        let sent = spliced.collect().await.expect("infallible").to_bytes();
-        assert_eq!(sent, br#"{ "model" : "deepseek", "x": 1 }"#.as_slice());
+        let model = Splice { at: 12..15, with: Bytes::from_static(br#""deepseek""#) };
+        let first = Splice { at: 1..1, with: Bytes::from_static(br#""user_id":"u","#) };
+        let both = SplicedBody::new(&body, vec![model, first]);
+        assert_eq!(sent(both).await, br#"{"user_id":"u", "model" : "deepseek", "x": 1 }"#);
+        assert_eq!(sent(SplicedBody::new(&body, Vec::new())).await, body);
     }
 }
