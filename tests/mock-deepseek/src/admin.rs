@@ -7,19 +7,31 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    Recorded, Scenario, Stats, Target, play::Reply, presets::PRESETS, scenario::InvalidScenario, state::State,
+    Account, Recorded, Scenario, Stats, Target, play::Reply, presets::PRESETS, scenario::InvalidScenario,
+    state::State,
 };
 
 /// Where the admin paths begin.
 pub(crate) const PREFIX: &str = "/__mock/";
 
-/// `POST /__mock/scenario`: a scenario as text or object, for all requests, a model or a key; none takes it back.
+/// `POST /__mock/scenario`: a scenario as text or object, for all requests, a model, a key or a user; none takes it back.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SetScenario {
     scenario: Option<Value>,
     model: Option<String>,
     key: Option<String>,
+    user: Option<String>,
+}
+
+/// `POST /__mock/account`: what an account has from now on; `account` is its name, `default` unless given.
+fn set_account(state: &State, body: &[u8]) -> Result<(), serde_json::Error> {
+    let mut fields: serde_json::Map<String, Value> = serde_json::from_slice(body)?;
+    let name = fields.remove("account");
+    let has: Account = serde_json::from_value(Value::Object(fields))?;
+    let name = name.as_ref().and_then(Value::as_str).unwrap_or("default");
+    state.change_account(name, |account| *account = has);
+    Ok(())
 }
 
 /// Answers an admin request.
@@ -43,29 +55,37 @@ pub(crate) async fn handle(state: &State, request: Request<Incoming>) -> Respons
             state.reset();
             reply(StatusCode::OK, &json!({"reset": true}))
         }
-        (&Method::POST, "scenario") => {
-            let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-            match set(state, &body) {
-                Ok(()) => reply(StatusCode::OK, &in_force(state)),
-                Err(error) => reply(StatusCode::BAD_REQUEST, &json!({"error": error})),
-            }
-        }
+        (&Method::GET, "accounts") => reply(StatusCode::OK, &json!(state.accounts())),
+        (&Method::POST, "scenario") => match set(state, &read(body).await) {
+            Ok(()) => reply(StatusCode::OK, &in_force(state)),
+            Err(error) => reply(StatusCode::BAD_REQUEST, &json!({"error": error})),
+        },
+        (&Method::POST, "account") => match set_account(state, &read(body).await) {
+            Ok(()) => reply(StatusCode::OK, &json!(state.accounts())),
+            Err(error) => reply(StatusCode::BAD_REQUEST, &json!({"error": error.to_string()})),
+        },
         _ => reply(
             StatusCode::NOT_FOUND,
             &json!({"error": "no such admin path", "paths": [
-                "GET health", "GET scenarios", "GET scenario", "POST scenario", "GET stats", "GET requests", "POST reset",
+                "GET health", "GET scenarios", "GET scenario", "POST scenario", "GET accounts", "POST account", "GET stats",
+                "GET requests", "POST reset",
             ]}),
         ),
     }
 }
 
+async fn read(body: Incoming) -> bytes::Bytes {
+    body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default()
+}
+
 fn set(state: &State, body: &[u8]) -> Result<(), String> {
     let wanted: SetScenario = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let target = match (wanted.model, wanted.key) {
-        (None, None) => Target::Default,
-        (Some(model), None) => Target::Model(model),
-        (None, Some(key)) => Target::Key(key),
-        (Some(_), Some(_)) => return Err("a scenario is for a `model` or a `key`, not both".into()),
+    let target = match (wanted.model, wanted.key, wanted.user) {
+        (None, None, None) => Target::Default,
+        (Some(model), None, None) => Target::Model(model),
+        (None, Some(key), None) => Target::Key(key),
+        (None, None, Some(user)) => Target::User(user),
+        _ => return Err("a scenario is for a `model`, a `key` or a `user`, not for several of them".into()),
     };
     let scenario: Result<Scenario, InvalidScenario> = match wanted.scenario {
         None if target == Target::Default => Ok(state.options.scenario.clone()),
@@ -94,6 +114,7 @@ fn in_force(state: &State) -> Value {
             Target::Default => json!("default"),
             Target::Model(model) => json!({"model": model}),
             Target::Key(key) => json!({"key": masked(key)}),
+            Target::User(user) => json!({"user": user}),
         };
         json!({"for": target, "scenario": scenario.as_ref()})
     });

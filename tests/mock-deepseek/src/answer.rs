@@ -5,6 +5,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::{
+    begun::Begun,
     options::Options,
     pieces::Pieces,
     scenario::{ReasoningField, Scenario, UsageFields, UsagePlace},
@@ -27,7 +28,7 @@ pub(crate) struct Ask {
     /// What the user said last.
     pub(crate) text: String,
     /// The beginning of the answer, which the answer goes on from.
-    pub(crate) prefix: Option<String>,
+    pub(crate) begun: Option<Begun>,
     pub(crate) stop: Vec<String>,
     pub(crate) tools: Vec<String>,
     pub(crate) forced_tool: Option<String>,
@@ -139,15 +140,20 @@ const DSML: &str = "<｜DSML｜tool_calls><｜DSML｜invoke name=\"weather\"><�
 pub(crate) fn answer(ask: &Ask, scenario: &Scenario, options: &Options, seed: &[u8]) -> Answer {
     let tools = tool_calls(ask, scenario, seed);
     let pieces = if scenario.dsml { Pieces::splinters } else { Pieces::words };
-    let mut reasoning = ask.thinking.then(|| {
+    let thought = || {
         Pieces::words(scenario.reasoning.as_deref().unwrap_or(REASONING)).shaped(scenario.reasoning_chunks, 0)
-    });
+    };
+    let mut reasoning = ask.thinking.then(thought);
     let (text, stopped) = cut_at_stop(text(ask, scenario, options), &ask.stop);
     let mut content = if tools.is_empty() {
         pieces(&text).shaped(scenario.chunks, scenario.chunk_bytes)
     } else {
         Pieces::default()
     };
+    if let Some(begun) = &ask.begun {
+        content = begun.rest_of_content(content);
+        reasoning = reasoning.map(|whole| begun.rest_of_reasoning(whole));
+    }
     let mut finish = if tools.is_empty() { "stop" } else { "tool_calls" };
     if let Some(max) = ask.max_tokens.map(|max| usize::try_from(max).unwrap_or(usize::MAX)) {
         // Reasoning counts, and comes first: it may leave nothing for the answer.
@@ -193,20 +199,7 @@ fn text(ask: &Ask, scenario: &Scenario, options: &Options) -> String {
     if ask.json {
         return serde_json::json!({"upstream": name, "model": model, "said": ask.text}).to_string();
     }
-    let said = format!("You said: {} {TAIL}", ask.text);
-    match &ask.prefix {
-        Some(prefix) => go_on(prefix, &said),
-        None => format!("[{name} {model}] {said}"),
-    }
-}
-
-/// The rest of `said` after `prefix`, whoever began it: the name in brackets is not compared.
-fn go_on(prefix: &str, said: &str) -> String {
-    let begun = match prefix.split_once(']') {
-        Some((name, rest)) if name.starts_with('[') => rest.strip_prefix(' ').unwrap_or(rest),
-        _ => prefix,
-    };
-    said.strip_prefix(begun).map_or_else(|| format!(" {said}"), str::to_owned)
+    format!("[{name} {model}] You said: {} {TAIL}", ask.text)
 }
 
 fn cut_at_stop(text: String, stops: &[String]) -> (String, bool) {
@@ -251,8 +244,22 @@ mod tests {
         let (a, b) = (Options::named("a"), Options::named("b"));
         let whole = answer(&ask, &Scenario::plain(), &a, b"").content.text();
         let (begun, rest) = whole.split_at(whole.find("world").unwrap());
-        let ask = Ask { prefix: Some(begun.into()), ..ask };
+        let begun = Begun { reasoning: String::new(), content: begun.into() };
+        let ask = Ask { begun: Some(begun), ..ask };
         assert_eq!(answer(&ask, &Scenario::plain(), &b, b"").content.text(), rest);
+    }
+
+    #[test]
+    fn another_upstream_goes_on_inside_of_the_reasoning_and_says_all_of_the_answer() {
+        let ask = Ask { text: "hello".into(), thinking: true, ..Ask::default() };
+        let options = Options::named("a");
+        let whole = answer(&ask, &Scenario::plain(), &options, b"");
+        let thought = whole.reasoning.unwrap().text();
+        let (begun, rest) = thought.split_at(thought.find("then").unwrap());
+        let ask = Ask { begun: Some(Begun { reasoning: begun.into(), content: String::new() }), ..ask };
+        let second = answer(&ask, &Scenario::plain(), &options, b"");
+        assert_eq!(second.reasoning.unwrap().text(), rest);
+        assert_eq!(second.content.text(), whole.content.text());
     }
 
     #[test]

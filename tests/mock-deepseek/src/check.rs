@@ -2,6 +2,8 @@
 
 use crate::{
     answer::{Ask, tokens_of},
+    begun::Begun,
+    flavor::Flavor,
     options::Options,
     request::{ChatRequest, Content, Message, Stop, Thinking, Tool, ToolChoice},
     scenario::Scenario,
@@ -16,22 +18,21 @@ pub(crate) struct House<'a> {
     pub(crate) beta: bool,
 }
 
+/// Efforts that DeepSeek's chat knows; `none` is for its Responses alone.
+const EFFORTS: [&str; 7] = ["minimal", "low", "medium", "high", "xhigh", "max", "ultra"];
+
 fn invalid(message: impl Into<String>) -> Refusal {
     Refusal::saying(ErrorKind::Invalid, message)
 }
 
 /// Checks a chat request and boils it down to what an answer needs.
 pub(crate) fn chat(request: ChatRequest, house: House<'_>) -> Result<Ask, Refusal> {
-    let deepseek = house.options.flavor.is_deepseek();
     let model = house.model(&request.model)?;
-    let thinking = house.scenario.thinking.unwrap_or(match request.thinking {
-        Some(Thinking::Enabled | Thinking::Adaptive) => true,
-        Some(Thinking::Disabled) => false,
-        None => deepseek,
-    });
+    let thinking = house.scenario.thinking.unwrap_or_else(|| thinks(&request, house.options.flavor));
     if request.messages.is_empty() {
         return Err(invalid("Empty input messages"));
     }
+    effort(&request, house)?;
     ranges(&request, house)?;
     tools(&request, thinking, house)?;
     conversation(&request, thinking, house)?;
@@ -44,10 +45,7 @@ pub(crate) fn chat(request: ChatRequest, house: House<'_>) -> Result<Ask, Refusa
         Message::User { content } => Some(content.text.clone()),
         _ => None,
     });
-    let prefix = match request.messages.last() {
-        Some(Message::Assistant { content, prefix: true, .. }) => content.clone().map(|content| content.text),
-        _ => None,
-    };
+    let begun = Begun::of(&request, house.options.flavor);
     let tool_names: Vec<_> = request.tools.unwrap_or_default().into_iter().map(Tool::into_name).collect();
     let forced_tool = match request.tool_choice {
         Some(ToolChoice::Named(name)) => Some(name),
@@ -64,13 +62,30 @@ pub(crate) fn chat(request: ChatRequest, house: House<'_>) -> Result<Ask, Refusa
         prompt_tokens: prompt,
         cached_tokens: cached,
         text: last_user.unwrap_or_default(),
-        prefix,
+        begun,
         stop: request.stop.map(Stop::into_list).unwrap_or_default(),
         tools: tool_names,
         forced_tool,
         logprobs: (request.logprobs == Some(true))
             .then(|| request.top_logprobs.and_then(|top| usize::try_from(top).ok()).unwrap_or(0)),
     })
+}
+
+/// Whether a request is thought about, as each server is told so; what a server does not know, it ignores.
+fn thinks(request: &ChatRequest, flavor: Flavor) -> bool {
+    let in_template = || {
+        let arguments = request.chat_template_kwargs.as_ref();
+        let is_on = |name| arguments.and_then(|arguments| arguments.get(name)?.as_bool());
+        is_on("thinking").or_else(|| is_on("enable_thinking")).unwrap_or(false)
+    };
+    match flavor {
+        Flavor::DeepSeek => !matches!(request.thinking, Some(Thinking::Disabled)),
+        Flavor::Vllm | Flavor::SgLang => in_template(),
+        Flavor::SiliconFlow => request.enable_thinking.unwrap_or(false),
+        Flavor::Ollama | Flavor::OpenAi | Flavor::Azure => {
+            request.reasoning_effort.as_ref().is_some_and(|effort| effort != "none")
+        }
+    }
 }
 
 impl House<'_> {
@@ -137,6 +152,21 @@ fn ranges(request: &ChatRequest, house: House<'_>) -> Result<(), Refusal> {
     format(request)
 }
 
+/// An effort that the platform does not know is no value of its type.
+fn effort(request: &ChatRequest, house: House<'_>) -> Result<(), Refusal> {
+    match &request.reasoning_effort {
+        Some(effort) if house.options.flavor.is_deepseek() && !EFFORTS.contains(&effort.as_str()) => {
+            let known = EFFORTS.map(|effort| format!("`{effort}`")).join(", ");
+            let message = format!(
+                "Failed to deserialize the JSON body into the target type: reasoning_effort: unknown variant \
+                 `{effort}`, expected one of {known}"
+            );
+            Err(Refusal::saying(ErrorKind::BadRequest, message))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn format(request: &ChatRequest) -> Result<(), Refusal> {
     let Some(format) = &request.response_format else { return Ok(()) };
     match format.kind.as_str() {
@@ -183,6 +213,12 @@ fn tools(request: &ChatRequest, thinking: bool, house: House<'_>) -> Result<(), 
 }
 
 fn conversation(request: &ChatRequest, thinking: bool, house: House<'_>) -> Result<(), Refusal> {
+    if house.options.flavor == Flavor::Vllm
+        && request.continue_final_message == Some(true)
+        && request.add_generation_prompt != Some(false)
+    {
+        return Err(invalid("Cannot set both `continue_final_message` and `add_generation_prompt` to True."));
+    }
     let has_tools = request.tools.as_ref().is_some_and(|tools| !tools.is_empty());
     let last = request.messages.len() - 1;
     let mut due: Vec<&str> = Vec::new();
@@ -197,7 +233,9 @@ fn conversation(request: &ChatRequest, thinking: bool, house: House<'_>) -> Resu
             continue;
         }
         calls_are_answered(&due)?;
-        let Message::Assistant { content, reasoning_content, tool_calls, prefix } = message else { continue };
+        let Message::Assistant { content, reasoning_content, tool_calls, prefix, .. } = message else {
+            continue;
+        };
         let calls = tool_calls.as_deref().unwrap_or_default();
         due = calls.iter().map(|call| call.id.as_str()).collect();
         if content.is_none() && calls.is_empty() {

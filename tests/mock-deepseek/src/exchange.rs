@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{StatusCode, request::Parts};
 
 use crate::{
+    account::{Account, Slot},
     connection::Connection,
     endpoint::Endpoint,
     record::{Outcome, Recorded},
@@ -13,7 +14,7 @@ use crate::{
     scenario::Scenario,
     state::State,
     stats::count,
-    wire::errors::{ErrorKind, Refusal},
+    wire::errors::Refusal,
 };
 
 /// A request under way.
@@ -23,7 +24,7 @@ pub(crate) struct Exchange {
     connection: Arc<Connection>,
     id: u64,
     began: Instant,
-    slots: Vec<String>,
+    slot: Option<Slot>,
     ended: bool,
 }
 
@@ -35,31 +36,18 @@ impl Exchange {
         head: &Parts,
         endpoint: Endpoint,
     ) -> Self {
+        let began = Instant::now();
         let id = state.change(|books| {
             books.last_id += 1;
             books.stats.requests += 1;
             books.stats.in_flight += 1;
             count(&mut books.stats.by_endpoint, endpoint.label().to_owned());
             if state.options.record {
-                books.records.push(Recorded {
-                    id: books.last_id,
-                    connection: connection.id,
-                    method: head.method.clone(),
-                    path: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
-                    headers: head.headers.clone(),
-                    ..Recorded::default()
-                });
+                books.records.push(Recorded::new(books.last_id, connection.id, head, began));
             }
             books.last_id
         });
-        Self {
-            state: state.clone(),
-            connection: connection.clone(),
-            id,
-            began: Instant::now(),
-            slots: Vec::new(),
-            ended: false,
-        }
+        Self { state: state.clone(), connection: connection.clone(), id, began, slot: None, ended: false }
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -97,38 +85,21 @@ impl Exchange {
         });
     }
 
-    /// Takes a place among the requests in flight of an account and model, held until the end; refused above the limit.
+    /// Takes a place among the requests in flight of an account and model, held until the end; refused above a limit.
     pub(crate) fn take_slot(
         &mut self,
-        account: &str,
+        name: &str,
         model: &str,
         user: &str,
-        scenario: &Scenario,
+        account: &Account,
     ) -> Result<(), Refusal> {
-        let per_model = format!("{account}/{model}");
-        let per_user = format!("{account}/{model}/{user}");
-        self.state.change(|books| {
-            if let Some(limit) = scenario.concurrency {
-                let scope = if scenario.per_user { &per_user } else { &per_model };
-                let current = books.slots.get(scope).copied().unwrap_or(0) + 1;
-                if current > u64::from(limit) {
-                    return Err(Refusal::saying(
-                        ErrorKind::Concurrency,
-                        format!(
-                            "Your current concurrency is {current}, which exceeds your concurrency limit of {limit} based \
-                             on your remaining balance. Please top up your balance to restore your concurrency."
-                        ),
-                    ));
-                }
-            }
-            *books.slots.entry(per_user.clone()).or_default() += 1;
-            let current = books.slots.entry(per_model.clone()).or_default();
-            *current += 1;
-            let peak = books.stats.peak_concurrency.entry(per_model.clone()).or_default();
-            *peak = (*peak).max(*current);
-            Ok(())
+        let slot = self.state.change(|books| {
+            let (slot, current) = books.slots.take(name, model, user, account)?;
+            let peak = books.stats.peak_concurrency.entry(slot.model.clone()).or_default();
+            *peak = (*peak).max(current);
+            Ok(slot)
         })?;
-        self.slots = vec![per_model, per_user];
+        self.slot = Some(slot);
         Ok(())
     }
 
@@ -142,18 +113,17 @@ impl Exchange {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let slots = std::mem::take(&mut self.slots);
-        let after = self.began.elapsed();
+        let slot = self.slot.take();
+        let now = Instant::now();
         self.state.change(|books| {
-            for slot in slots {
-                if let Some(held) = books.slots.get_mut(&slot) {
-                    *held = held.saturating_sub(1);
-                }
+            if let Some(slot) = slot {
+                books.slots.free(&slot);
             }
             books.stats.end(outcome);
             books.records.update(self.id, |record| {
                 record.outcome = outcome;
-                record.ended_after = Some(after);
+                record.ended = Some(now);
+                record.ended_after = Some(now - self.began);
             });
         });
     }

@@ -47,13 +47,26 @@ pub(crate) struct Script {
     setting: Setting,
     queue: VecDeque<Step>,
     sent: u32,
+    /// Bytes planned so far.
+    bytes: usize,
     begun: bool,
     over: bool,
+    /// Whether nothing may follow any more, not even what is planned with the last frame.
+    is_cut: bool,
 }
 
 impl Script {
     pub(crate) fn new(frames: Frames, setting: Setting) -> Self {
-        Self { frames, setting, queue: VecDeque::new(), sent: 0, begun: false, over: false }
+        Self {
+            frames,
+            setting,
+            queue: VecDeque::new(),
+            sent: 0,
+            bytes: 0,
+            begun: false,
+            over: false,
+            is_cut: false,
+        }
     }
 
     fn keep_alive(&self) -> Bytes {
@@ -139,15 +152,19 @@ impl Script {
     }
 
     fn cut(&mut self, next: &Frame) {
-        self.over = true;
+        if self.setting.scenario.cut == Cut::MidFrame {
+            self.send(next.bytes.slice(..next.bytes.len() / 2));
+        }
+        self.end_cut();
+    }
+
+    /// The end of a cut answer, in the way the scenario says.
+    fn end_cut(&mut self) {
+        (self.over, self.is_cut) = (true, true);
         match self.setting.scenario.cut {
-            Cut::Fin => self.queue.push_back(Step::Cut),
+            Cut::Fin | Cut::MidFrame => self.queue.push_back(Step::Cut),
             Cut::Rst => self.queue.push_back(Step::Reset),
             Cut::Clean => {}
-            Cut::MidFrame => {
-                self.send(next.bytes.slice(..next.bytes.len() / 2));
-                self.queue.push_back(Step::Cut);
-            }
         }
     }
 
@@ -165,11 +182,32 @@ impl Script {
     }
 
     fn send(&mut self, mut bytes: Bytes) {
-        let size = self.setting.scenario.split;
-        while size > 0 && bytes.len() > size {
+        if self.is_cut {
+            return;
+        }
+        let left = self.setting.scenario.cut_at.map(|at| at.saturating_sub(self.bytes));
+        let is_last = left.is_some_and(|left| bytes.len() >= left);
+        bytes.truncate(left.unwrap_or(usize::MAX));
+        let end = self.bytes + bytes.len();
+        while let Some(size) = self.piece(bytes.len()) {
+            self.bytes += size;
             self.queue.push_back(Step::Send(bytes.split_to(size)));
         }
-        self.queue.push_back(Step::Send(bytes));
+        self.bytes = end;
+        if !bytes.is_empty() {
+            self.queue.push_back(Step::Send(bytes));
+        }
+        if is_last {
+            self.end_cut();
+        }
+    }
+
+    /// How much of what is next goes by itself, if not all `length` bytes of it.
+    fn piece(&self, length: usize) -> Option<usize> {
+        let scenario = &self.setting.scenario;
+        let of_size = Some(scenario.split).filter(|size| *size > 0);
+        let offsets = scenario.split_at.iter().filter_map(|at| at.checked_sub(self.bytes));
+        offsets.filter(|size| *size > 0).chain(of_size).min().filter(|size| *size < length)
     }
 }
 
@@ -255,5 +293,14 @@ mod tests {
     #[test]
     fn splitting_keeps_every_byte() {
         assert_eq!(sends("split=1"), "a b c e n d d o n e");
+        assert_eq!(sends("split_at=[1,4,6,8]"), "a b c e nd do ne");
+    }
+
+    #[test]
+    fn a_cut_can_be_at_any_byte() {
+        assert_eq!(sends("cut_at=0"), "Cut");
+        assert_eq!(sends("cut_at=4&cut=rst"), "a b c e Reset");
+        assert_eq!(sends("cut_at=8&cut=clean&split_at=[7]"), "a b c end d o");
+        assert_eq!(sends("cut_at=99"), "a b c end done");
     }
 }

@@ -14,14 +14,16 @@ pub enum Flavor {
     DeepSeek,
     /// Usage alone on request, embeddings.
     OpenAi,
-    /// Field reasoning, usage alone on request, integer error codes, embeddings.
+    /// Field reasoning, usage alone on request, `chat_template_kwargs`, integer error codes, embeddings.
     Vllm,
-    /// Usage alone on request, flat errors.
+    /// Usage alone on request with the reasoning at its top, `chat_template_kwargs`, flat errors.
     SgLang,
-    /// Field reasoning, plain usage alone on request, embeddings.
+    /// Field reasoning, plain usage alone on request, `reasoning_effort` to think or not, embeddings.
     Ollama,
-    /// Plain usage, errors as code and message, embeddings.
+    /// Plain usage, errors as code and message, `enable_thinking`, embeddings.
     SiliconFlow,
+    /// The key in `api-key`, usage alone on request with the reasoning at its top, errors with an inner one.
+    Azure,
 }
 
 impl Flavor {
@@ -47,14 +49,15 @@ impl Flavor {
         match self {
             Self::DeepSeek => UsageFields::DeepSeek,
             Self::OpenAi | Self::Vllm => UsageFields::Details,
-            Self::SgLang | Self::Ollama | Self::SiliconFlow => UsageFields::Plain,
+            Self::SgLang | Self::Azure => UsageFields::TopReasoning,
+            Self::Ollama | Self::SiliconFlow => UsageFields::Plain,
         }
     }
 
     pub(crate) fn reasoning_field(self) -> ReasoningField {
         match self {
             Self::Vllm | Self::Ollama => ReasoningField::Reasoning,
-            Self::DeepSeek | Self::OpenAi | Self::SgLang | Self::SiliconFlow => {
+            Self::DeepSeek | Self::OpenAi | Self::SgLang | Self::SiliconFlow | Self::Azure => {
                 ReasoningField::ReasoningContent
             }
         }

@@ -68,7 +68,12 @@ async fn exchange(
     let hints = Hints::read(&body);
     let key = key_of(&head.headers);
     let header = head.headers.get(SCENARIO).and_then(|value| value.to_str().ok());
-    let scenario = match state.choose(Choice { header, model: hints.model.as_deref(), key: key.as_deref() }) {
+    let scenario = match state.choose(Choice {
+        header,
+        model: hints.model.as_deref(),
+        key: key.as_deref(),
+        user: Some(hints.user()),
+    }) {
         Ok(scenario) => scenario,
         Err(error) => {
             let refusal = Refusal::saying(ErrorKind::BadRequest, error.to_string());
@@ -88,9 +93,6 @@ async fn exchange(
         }
         None => {}
     }
-    if scenario.header_delay_ms > 0 {
-        tokio::time::sleep(Duration::from_millis(scenario.header_delay_ms)).await;
-    }
     let asked = Asked {
         state: &state,
         scenario: &scenario,
@@ -99,7 +101,13 @@ async fn exchange(
         hints: &hints,
         key: key.as_deref(),
     };
-    match asked.respond(endpoint, &mut exchange) {
+    // The account's place is held from here on, as on the real one: while the client waits for headers too.
+    let said = asked.respond(endpoint, &mut exchange);
+    let is_at_once = said.as_ref().is_err_and(|refusal| refusal.kind.is_for_concurrency());
+    if scenario.header_delay_ms > 0 && !is_at_once {
+        tokio::time::sleep(Duration::from_millis(scenario.header_delay_ms)).await;
+    }
+    match said {
         Ok(Said::Json(bytes)) => {
             send_known(&state, &scenario, StatusCode::OK, "application/json", bytes, exchange)
         }
@@ -160,7 +168,7 @@ fn play(
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     let kind = scenario.error.unwrap_or(ErrorKind::Overloaded);
-    let error = Refusal::of(kind).with_status(scenario.status).json(state.options.flavor);
+    let error = Refusal::of(kind).with_status(scenario.status).frame(state.options.flavor);
     let setting = Setting {
         scenario: scenario.clone(),
         is_stream,

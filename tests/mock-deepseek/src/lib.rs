@@ -16,9 +16,11 @@
 //! A request goes through `server` (socket), `handler` (steps), `check` (the rules of the platform), `answer` (what is
 //! said), `wire` (how it looks), `fault` (where it breaks) and `play` (the clock). `scenario` lists all that can be asked for.
 
+mod account;
 mod admin;
 mod answer;
 mod api;
+mod begun;
 mod bench;
 mod check;
 mod connection;
@@ -43,6 +45,7 @@ mod stats;
 pub mod tls;
 mod wire;
 
+pub use account::Account;
 pub use flavor::Flavor;
 pub use mock::{Mock, TimedOut};
 pub use options::Options;

@@ -40,7 +40,7 @@ struct Args {
     /// A served model; repeat for more [default: DeepSeek's, or any in another flavor]
     #[arg(long = "model", env = "MOCK_MODELS", value_delimiter = ',', value_name = "MODEL")]
     models: Vec<String>,
-    /// A directory of recorded answers (NAME.json, NAME.chunks.txt) to answer from
+    /// A directory of recorded answers (NAME.json, NAME.chunks.txt, NAME.sse) to answer from
     #[arg(long, env = "MOCK_RECORDED", value_name = "DIR")]
     recorded: Option<PathBuf>,
     /// Speaks TLS with this certificate chain (PEM)
@@ -65,7 +65,7 @@ struct Args {
 
 const AFTER_HELP: &str = "\
 Scenarios: NAME, NAME?FIELD=VALUE&…, FIELD=VALUE&… or a JSON object; `--list` shows the names.
-Admin paths: GET /__mock/{health,scenarios,scenario,stats,requests}, POST /__mock/{scenario,reset}";
+Admin paths: GET /__mock/{health,scenarios,scenario,accounts,stats,requests}, POST /__mock/{scenario,account,reset}";
 
 fn parse_scenario(text: &str) -> Result<Scenario, String> {
     text.parse().map_err(|error: mock_deepseek::InvalidScenario| error.to_string())

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::{
-    Options, Recorded, Scenario, Stats, Target,
+    Account, Options, Recorded, Scenario, Stats, Target,
     replay::Recordings,
     server::{Door, Life, accept},
     state::State,
@@ -110,6 +110,14 @@ impl Mock {
         self.set_scenario(Target::Key(key.to_owned()), scenario);
     }
 
+    /// Sets the scenario of requests for an end user (`user_id`).
+    ///
+    /// # Panics
+    /// If the text is no scenario.
+    pub fn set_for_user<S: TryInto<Scenario, Error: Display>>(&self, user: &str, scenario: S) {
+        self.set_scenario(Target::User(user.to_owned()), scenario);
+    }
+
     /// Sets a scenario; requests already under way keep theirs.
     ///
     /// # Panics
@@ -125,9 +133,25 @@ impl Mock {
         }
     }
 
-    /// Takes a scenario set for a model or key back.
+    /// Takes a scenario set for a model, key or user back.
     pub fn unset(&self, target: &Target) {
         self.state.unset(target);
+    }
+
+    /// Changes an account (`default`, unless [`Options::accounts`] gives its keys another): its balance, its limits.
+    /// Requests already under way keep their places.
+    pub fn change_account(&self, name: &str, change: impl FnOnce(&mut Account)) {
+        self.state.change_account(name, change);
+    }
+
+    /// Gives the account `default` a balance, such as `0.00`: at 0 or below, requests get 402.
+    pub fn set_balance(&self, balance: &str) {
+        self.change_account("default", |account| account.balance = Some(balance.to_owned()));
+    }
+
+    /// Limits the requests in flight of the account `default` per model, or takes the limit back.
+    pub fn set_concurrency(&self, limit: Option<u32>) {
+        self.change_account("default", |account| account.concurrency = limit);
     }
 
     /// The requests received, oldest first, if they are kept.
@@ -145,7 +169,7 @@ impl Mock {
         self.state.stats()
     }
 
-    /// Scenarios back to the start; counters and records emptied.
+    /// Scenarios and accounts back to the start; counters and records emptied.
     pub fn reset(&self) {
         self.state.reset();
     }

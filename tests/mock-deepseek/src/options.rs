@@ -29,7 +29,8 @@ pub struct Options {
     pub context: u64,
     /// The largest `max_tokens`.
     pub max_output: i64,
-    /// A directory of recorded answers: `NAME.json` for whole ones, `NAME.chunks.txt` with one chunk a line for streams.
+    /// A directory of recorded answers: `NAME.json` for whole ones, `NAME.chunks.txt` with one chunk a line
+    /// or `NAME.sse` with the very bytes for streams.
     pub recorded: Option<PathBuf>,
     /// The scenario of requests that choose none.
     pub scenario: Scenario,

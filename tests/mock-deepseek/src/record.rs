@@ -1,9 +1,12 @@
 //! What is kept of each request, and how it ended.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, request::Parts};
 use serde::Serialize;
 
 /// How a request ended.
@@ -22,12 +25,14 @@ pub enum Outcome {
 }
 
 /// A request as received.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Recorded {
     /// Its number, from 1, in order of arrival.
     pub id: u64,
     /// The number of its connection, from 1.
     pub connection: u64,
+    /// When its head had arrived.
+    pub arrived: Instant,
     /// The method.
     pub method: Method,
     /// Path and query.
@@ -48,11 +53,34 @@ pub struct Recorded {
     pub frames: u64,
     /// How it ended.
     pub outcome: Outcome,
-    /// When it ended, from its arrival: for a cancelled one, when the cancellation was seen.
+    /// When it ended.
+    pub ended: Option<Instant>,
+    /// The same from its arrival: for a cancelled one, when the cancellation was seen.
     pub ended_after: Option<Duration>,
 }
 
 impl Recorded {
+    /// A request of which the head has arrived.
+    pub(crate) fn new(id: u64, connection: u64, head: &Parts, arrived: Instant) -> Self {
+        Self {
+            id,
+            connection,
+            arrived,
+            method: head.method.clone(),
+            path: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+            headers: head.headers.clone(),
+            body: Bytes::new(),
+            key: None,
+            model: None,
+            scenario: String::new(),
+            status: None,
+            frames: 0,
+            outcome: Outcome::InFlight,
+            ended: None,
+            ended_after: None,
+        }
+    }
+
     /// A header's text, or nothing.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()

@@ -17,8 +17,16 @@ pub(crate) struct ChatRequest {
     pub(crate) stream: Option<bool>,
     pub(crate) stream_options: Option<StreamOptions>,
     pub(crate) thinking: Option<Thinking>,
-    #[expect(dead_code, reason = "read so that an unknown effort is refused; all efforts answer alike")]
-    pub(crate) reasoning_effort: Option<Effort>,
+    /// Any text: which are known is the server's matter. All efforts answer alike.
+    pub(crate) reasoning_effort: Option<String>,
+    /// vLLM and SGLang: `{"thinking": true}`.
+    pub(crate) chat_template_kwargs: Option<Value>,
+    /// SiliconFlow.
+    pub(crate) enable_thinking: Option<bool>,
+    /// vLLM and SGLang: the last message is the beginning of the answer.
+    pub(crate) continue_final_message: Option<bool>,
+    /// vLLM: on unless told otherwise, and then nothing can be gone on from.
+    pub(crate) add_generation_prompt: Option<bool>,
     pub(crate) max_tokens: Option<i64>,
     pub(crate) temperature: Option<f64>,
     pub(crate) top_p: Option<f64>,
@@ -45,6 +53,7 @@ pub(crate) enum Message {
     Assistant {
         content: Option<Content>,
         reasoning_content: Option<String>,
+        reasoning: Option<String>,
         tool_calls: Option<Vec<PastCall>>,
         #[serde(default)]
         prefix: bool,
@@ -125,18 +134,6 @@ pub(crate) enum Thinking {
     Enabled,
     Disabled,
     Adaptive,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Effort {
-    Minimal,
-    Low,
-    Medium,
-    High,
-    Xhigh,
-    Max,
-    Ultra,
 }
 
 #[derive(Debug, Deserialize)]

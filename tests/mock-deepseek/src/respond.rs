@@ -50,9 +50,11 @@ impl Asked<'_> {
         let key = self.let_in()?;
         self.ordered_refusal()?;
         let options = &self.state.options;
+        let name = options.account_of(key);
+        let account = self.state.account(name).under(self.scenario);
         let (api, beta) = match endpoint {
             Endpoint::Models => return Ok(Said::Json(models::list(options).into())),
-            Endpoint::Balance => return Ok(Said::Json(models::balance(self.scenario).into())),
+            Endpoint::Balance => return Ok(Said::Json(models::balance(&account).into())),
             Endpoint::Chat { beta } => (Api::Chat, beta),
             Endpoint::Fim { beta } => (Api::Fim, beta),
             Endpoint::Messages => (Api::Messages, false),
@@ -66,11 +68,11 @@ impl Asked<'_> {
         self.content_type()?;
         let house = House { options, scenario: self.scenario, beta };
         let ask = api.ask(self.body, house)?;
-        if models::is_broke(self.scenario) {
+        if account.is_broke() {
             return Err(Refusal::of(ErrorKind::Balance));
         }
         let user = self.hints.user();
-        exchange.take_slot(options.account_of(key), &ask.model, user, self.scenario)?;
+        exchange.take_slot(name, &ask.model, user, &account)?;
 
         if let Some(name) = &self.scenario.recorded {
             let recordings = &self.state.recordings;

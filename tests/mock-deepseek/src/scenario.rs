@@ -31,7 +31,7 @@ pub struct Scenario {
     pub name: String,
 
     // ---- pace
-    /// Milliseconds before the response headers.
+    /// Milliseconds before the response headers; a refusal for concurrency comes at once.
     pub header_delay_ms: u64,
     /// Milliseconds between the headers and the first frame (after the keep-alives).
     pub first_token_delay_ms: u64,
@@ -75,7 +75,8 @@ pub struct Scenario {
     pub cached_tokens: Option<u64>,
     /// `completion_tokens` instead of the counted ones.
     pub completion_tokens: Option<u64>,
-    /// Answers from the recorded files (`--recorded DIR`): a file's stem, or `auto` to pick by the request.
+    /// Answers from what is recorded (`--recorded DIR`, [`Options::recorded`](crate::Options)): a name, or `auto` to pick
+    /// by the request.
     pub recorded: Option<String>,
     /// Answers from precomputed bytes, the request hardly looked at; for measuring what is in front. Only as default.
     pub bench: bool,
@@ -103,6 +104,8 @@ pub struct Scenario {
     pub comment_bytes: usize,
     /// Sends this many bytes at a time, each flushed by itself; 1 splits characters and frames at every offset.
     pub split: usize,
+    /// Offsets in the answer's bytes at which a new piece begins, flushed by itself.
+    pub split_at: Vec<usize>,
     /// The `Content-Type` of the answer or refusal.
     pub content_type: Option<String>,
     /// A frame in the middle of the stream that is not JSON, in place of the nth.
@@ -123,6 +126,8 @@ pub struct Scenario {
     pub reject_prefix: bool,
 
     // ---- faults of the stream and the connection
+    /// Cuts the answer after so many bytes, in the way `cut` says.
+    pub cut_at: Option<usize>,
     /// Cuts the answer after n frames, in the way `cut` says.
     pub cut_after: Option<u32>,
     /// The way of the cut.

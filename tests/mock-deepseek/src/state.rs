@@ -12,7 +12,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::{
-    Options, Scenario,
+    Account, Options, Scenario,
+    account::Slots,
     bench::Bench,
     record::Records,
     replay::Recordings,
@@ -20,7 +21,8 @@ use crate::{
     stats::Stats,
 };
 
-/// Whose requests a scenario is for. The more particular one wins: header, then model name `mock/…`, then key, model, default.
+/// Whose requests a scenario is for. The more particular one wins: header, then model name `mock/…`, then user, key,
+/// model, default.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Target {
     /// Requests that nothing more particular is set for.
@@ -29,6 +31,8 @@ pub enum Target {
     Model(String),
     /// Requests with this API key.
     Key(String),
+    /// Requests for this end user (`user_id`).
+    User(String),
 }
 
 /// The state of a fake. It outlives a kill.
@@ -37,6 +41,7 @@ pub(crate) struct State {
     pub(crate) options: Options,
     pub(crate) recordings: Recordings,
     scenarios: Mutex<Scenarios>,
+    accounts: Mutex<BTreeMap<String, Account>>,
     bench: RwLock<Option<Arc<Bench>>>,
     pub(crate) bench_requests: AtomicU64,
     books: Mutex<Books>,
@@ -48,8 +53,7 @@ pub(crate) struct State {
 pub(crate) struct Books {
     pub(crate) stats: Stats,
     pub(crate) records: Records,
-    /// Requests in flight by account, model and perhaps user.
-    pub(crate) slots: HashMap<String, u64>,
+    pub(crate) slots: Slots,
     pub(crate) last_id: u64,
 }
 
@@ -66,6 +70,7 @@ pub(crate) struct Choice<'a> {
     pub(crate) header: Option<&'a str>,
     pub(crate) model: Option<&'a str>,
     pub(crate) key: Option<&'a str>,
+    pub(crate) user: Option<&'a str>,
 }
 
 impl State {
@@ -73,7 +78,7 @@ impl State {
         let books = Books {
             stats: Stats::default(),
             records: Records::new(options.record_limit),
-            slots: HashMap::new(),
+            slots: Slots::default(),
             last_id: 0,
         };
         let default = options.scenario.clone();
@@ -81,6 +86,7 @@ impl State {
             options,
             recordings,
             scenarios: Mutex::default(),
+            accounts: Mutex::default(),
             bench: RwLock::default(),
             bench_requests: AtomicU64::new(0),
             books: Mutex::new(books),
@@ -103,8 +109,24 @@ impl State {
         self.scenarios.lock().set.remove(target);
     }
 
-    /// Back to how it started: scenarios, counters and records.
+    /// Changes an account.
+    pub(crate) fn change_account(&self, name: &str, change: impl FnOnce(&mut Account)) {
+        change(self.accounts.lock().entry(name.to_owned()).or_default());
+    }
+
+    /// An account as it is now.
+    pub(crate) fn account(&self, name: &str) -> Account {
+        self.accounts.lock().get(name).cloned().unwrap_or_default()
+    }
+
+    /// The accounts that were changed.
+    pub(crate) fn accounts(&self) -> BTreeMap<String, Account> {
+        self.accounts.lock().clone()
+    }
+
+    /// Back to how it started: scenarios, accounts, counters and records.
     pub(crate) fn reset(&self) {
+        self.accounts.lock().clear();
         *self.scenarios.lock() = Scenarios::default();
         self.set(Target::Default, self.options.scenario.clone());
         self.bench_requests.store(0, Ordering::Relaxed);
@@ -188,6 +210,7 @@ impl State {
 impl Scenarios {
     fn set_for(&self, choice: Choice<'_>) -> (String, Arc<Scenario>) {
         let targets = [
+            choice.user.map(|user| Target::User(user.to_owned())),
             choice.key.map(|key| Target::Key(key.to_owned())),
             choice.model.map(|model| Target::Model(model.to_owned())),
             Some(Target::Default),
@@ -205,5 +228,6 @@ fn use_key(target: &Target) -> String {
         Target::Default => "default".into(),
         Target::Model(model) => format!("model:{model}"),
         Target::Key(key) => format!("key:{key}"),
+        Target::User(user) => format!("user:{user}"),
     }
 }

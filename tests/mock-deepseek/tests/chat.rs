@@ -139,6 +139,61 @@ async fn the_beta_goes_on_with_an_answer_that_another_upstream_began() {
 }
 
 #[tokio::test]
+async fn the_beta_goes_on_inside_of_the_reasoning() {
+    let mock = start().await;
+    let thought = "The user said something. I will name";
+    let last = json!({"role": "assistant", "content": "", "reasoning_content": thought, "prefix": true});
+    let messages = json!([{"role": "user", "content": "hello world"}, last]);
+    let body = support::chat(json!({"messages": messages, "thinking": {"type": "enabled"}}));
+    let answer = post(&mock, "/beta/chat/completions", &body, None).await.json();
+    let message = &answer["choices"][0]["message"];
+    assert!(message["reasoning_content"].as_str().unwrap().starts_with(" myself, then say"), "{answer}");
+    assert!(message["content"].as_str().unwrap().starts_with("[a deepseek-v4-pro] You said"), "{answer}");
+}
+
+#[tokio::test]
+async fn vllm_and_sglang_go_on_with_the_final_message_when_told_so_and_others_begin_anew() {
+    let whole = "[a m] You said: hello world This answer";
+    let messages =
+        json!([{"role": "user", "content": "hello world"}, {"role": "assistant", "content": whole}]);
+    for (flavor, fields, begins) in [
+        (Flavor::Vllm, json!({"continue_final_message": true, "add_generation_prompt": false}), " was made"),
+        (Flavor::SgLang, json!({"continue_final_message": true}), " was made"),
+        (Flavor::Vllm, json!({}), "[b m] You said"),
+        (Flavor::OpenAi, json!({"continue_final_message": true}), "[b m] You said"),
+    ] {
+        let mock = Mock::start(Options::flavored("b", flavor)).await.unwrap();
+        let mut body = support::chat(json!({"model": "m", "messages": messages}));
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let answer = post(&mock, "/v1/chat/completions", &body, None).await.json();
+        let content = answer["choices"][0]["message"]["content"].as_str().unwrap();
+        assert!(content.starts_with(begins), "{flavor:?}: {answer}");
+    }
+    let vllm = Mock::start(Options::flavored("b", Flavor::Vllm)).await.unwrap();
+    let both = json!({"model": "m", "messages": messages, "continue_final_message": true});
+    assert_eq!(ask(&vllm, both, None).await.status, 400);
+}
+
+#[tokio::test]
+async fn each_server_is_told_to_think_in_its_own_way_and_ignores_the_others() {
+    for (flavor, fields, thinks) in [
+        (Flavor::Vllm, json!({"chat_template_kwargs": {"thinking": true}}), true),
+        (Flavor::Vllm, json!({"thinking": {"type": "enabled"}}), false),
+        (Flavor::SgLang, json!({"chat_template_kwargs": {"enable_thinking": true}}), true),
+        (Flavor::SiliconFlow, json!({"enable_thinking": true}), true),
+        (Flavor::Ollama, json!({"reasoning_effort": "high"}), true),
+        (Flavor::Ollama, json!({"reasoning_effort": "none"}), false),
+    ] {
+        let mock = Mock::start(Options::flavored("b", flavor)).await.unwrap();
+        let mut body = json!({"model": "m"});
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let message = &ask(&mock, body, None).await.json()["choices"][0]["message"];
+        let thought = message.get("reasoning").or(message.get("reasoning_content"));
+        assert_eq!(thought.is_some(), thinks, "{flavor:?} {fields}");
+    }
+}
+
+#[tokio::test]
 async fn max_tokens_counts_reasoning_and_gives_length() {
     let mock = start().await;
     let answer = ask(&mock, json!({"thinking": null, "max_tokens": 2}), None).await.json();
@@ -163,7 +218,7 @@ async fn json_mode_answers_json() {
 async fn other_flavors_send_usage_alone_and_name_the_reasoning_their_way() {
     let vllm = Mock::start(Options::flavored("v", Flavor::Vllm)).await.unwrap();
     let fields = json!({
-        "model": "deepseek-ai/DeepSeek-V3.2", "stream": true, "thinking": {"type": "enabled"},
+        "model": "deepseek-ai/DeepSeek-V3.2", "stream": true, "chat_template_kwargs": {"thinking": true},
         "stream_options": {"include_usage": true},
     });
     let events = ask(&vllm, fields, None).await.events();

@@ -106,6 +106,71 @@ async fn concurrency_can_be_of_each_user_of_the_account() {
 }
 
 #[tokio::test]
+async fn a_limit_of_the_account_changes_while_requests_run_whatever_their_scenarios() {
+    let mock = start().await;
+    mock.set_concurrency(Some(2));
+    mock.set_default("stall?stall_after=1");
+    let stalled = json!({"stream": true});
+    let _held =
+        [hold(&mock, "sk-key-one", stalled.clone()).await, hold(&mock, "sk-key-two", stalled.clone()).await];
+    mock.set_concurrency(Some(1));
+    let refused = ask(&mock, stalled.clone(), Some("header_delay_ms=60000")).await;
+    assert!(refused.text().contains("current concurrency is 3, which exceeds your concurrency limit of 1"));
+    mock.set_concurrency(None);
+    let _more = hold(&mock, KEY, stalled).await;
+}
+
+#[tokio::test]
+async fn a_place_is_held_while_the_client_waits_for_headers_too() {
+    let mock = start().await;
+    mock.set_concurrency(Some(1));
+    let mut first = Client::to(&mock).await;
+    let headers = [("Authorization", "Bearer sk-one"), ("Content-Type", "application/json")];
+    let slow = [headers[0], headers[1], ("x-mock-scenario", "header_delay_ms=60000")];
+    first.send("POST", "/chat/completions", &slow, chat(json!({})).to_string().as_bytes()).await.unwrap();
+    mock.wait_for(|stats| !stats.peak_concurrency.is_empty(), SOON).await.unwrap();
+    assert_eq!(ask(&mock, json!({}), None).await.status, 429);
+    drop(first);
+    mock.wait_for(|stats| stats.cancelled == 1, SOON).await.unwrap();
+    assert_eq!(ask(&mock, json!({}), None).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_scenario_can_be_for_one_end_user() {
+    let mock = start().await;
+    mock.set_for_user("tenant-1", "user-limit");
+    let refused = ask(&mock, json!({"user_id": "tenant-1"}), None).await;
+    assert_eq!(refused.status, 429);
+    assert!(refused.text().contains("user_id"), "{}", refused.text());
+    assert_eq!(ask(&mock, json!({"user_id": "tenant-2"}), None).await.status, 200);
+    assert_eq!(ask(&mock, json!({}), None).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_balance_changes_with_time_and_the_balance_endpoint_follows() {
+    let mock = start().await;
+    for (balance, status, available) in [("3.50", 200, true), ("0.00", 402, false), ("20.00", 200, true)] {
+        mock.set_balance(balance);
+        assert_eq!(ask(&mock, json!({}), None).await.status, status);
+        let mut client = Client::to(&mock).await;
+        client.send("GET", "/user/balance", &[("Authorization", "Bearer sk-any")], b"").await.unwrap();
+        let told = client.answer().await.json();
+        assert_eq!(told["is_available"], available);
+        assert_eq!(told["balance_infos"][0]["total_balance"], balance);
+    }
+}
+
+#[tokio::test]
+async fn a_request_s_times_are_kept() {
+    let mock = start().await;
+    let before = std::time::Instant::now();
+    ask(&mock, json!({}), None).await;
+    let request = mock.last_request().unwrap();
+    assert!(before <= request.arrived && request.arrived <= request.ended.unwrap());
+    assert_eq!(request.ended.unwrap() - request.arrived, request.ended_after.unwrap());
+}
+
+#[tokio::test]
 async fn an_empty_balance_refuses_until_it_is_topped_up() {
     let mock = start().await;
     mock.set_default("no-balance");
@@ -179,6 +244,11 @@ async fn scenarios_are_set_and_requests_seen_over_http_without_showing_keys() {
     assert_eq!(ask(&mock, json!({}), None).await.status, 503);
     assert_eq!(admin(&mock, "POST", "/__mock/reset", "").await.status, 200);
     assert_eq!((ask(&mock, json!({}), None).await.status, mock.stats().requests), (200, 1));
+    let set = admin(&mock, "POST", "/__mock/account", r#"{"balance": "0.00", "concurrency": 3}"#).await;
+    assert_eq!(set.json()["default"]["concurrency"], 3);
+    assert_eq!(ask(&mock, json!({}), None).await.status, 402);
+    assert_eq!(admin(&mock, "POST", "/__mock/account", r#"{"balanse": "0.00"}"#).await.status, 400);
+    assert_eq!(admin(&mock, "GET", "/__mock/accounts", "").await.json()["default"]["balance"], "0.00");
     let wrong = admin(&mock, "POST", "/__mock/scenario", r#"{"scenario": "nope"}"#).await;
     assert!(wrong.status == 400 && wrong.text().contains("no preset `nope`"));
     assert!(admin(&mock, "GET", "/__mock/scenarios", "").await.text().contains("keep-alive-forever"));

@@ -235,7 +235,7 @@ async fn other_flavors_say_errors_their_way_and_serve_any_model() {
     assert_eq!((&answer["object"], &answer["code"]), (&json!("error"), &json!(500)));
     let silicon = Mock::start(Options::flavored("s", Flavor::SiliconFlow)).await.unwrap();
     let answer = ask(&silicon, json!({"model": "any"}), Some("status=400")).await.json();
-    assert_eq!((&answer["code"], &answer["data"]), (&json!(20400), &Value::Null));
+    assert_eq!((&answer["code"], &answer["data"]), (&json!(20015), &Value::Null));
     assert_eq!(ask(&flat, json!({"model": "any"}), None).await.status, 200);
 }
 

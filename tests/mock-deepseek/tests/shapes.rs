@@ -139,6 +139,16 @@ async fn recorded_answers_are_sent_as_they_were() {
     let whole = stream(&mock, None).await.text();
     assert_eq!(whole, "data: {\"n\":1}\n\ndata: {\"n\":2}\n\ndata: {\"n\":3}\n\ndata: [DONE]\n\n");
     assert_eq!(stream(&mock, Some("recorded=x-text&cut_after=1")).await.text(), "data: {\"n\":1}\n\n");
+    let raw = ": keep-alive\r\n\r\ndata:{\"n\":\"é\"}\n\ndata: [DONE]\n\n";
+    std::fs::write(dir.path().join("raw.sse"), raw).unwrap();
+    let again = Options { recorded: Some(dir.path().into()), ..Options::default() };
+    let again = Mock::start(again).await.unwrap();
+    assert_eq!(stream(&again, Some("recorded=raw")).await.text(), raw);
+    let cut = stream(&again, Some("recorded=raw&cut_at=20&split_at=[3,19]")).await;
+    assert_eq!(
+        (cut.body.as_slice(), cut.chunks.as_slice()),
+        (&raw.as_bytes()[..20], [3, 13, 3, 1].as_slice())
+    );
     let missing = ask(&mock, json!({}), Some("recorded=nope")).await;
     assert!(missing.status == 500 && missing.text().contains("nothing is recorded under `nope`"));
     let nothing = Options { recorded: Some(dir.path().join("nowhere")), ..Options::default() };

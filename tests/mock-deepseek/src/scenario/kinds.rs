@@ -24,6 +24,8 @@ pub enum UsageFields {
     Details,
     /// The three counts alone.
     Plain,
+    /// The three counts and `reasoning_tokens` beside them: `SGLang`, Azure.
+    TopReasoning,
     /// The hit and miss pair without the details.
     HitMiss,
 }

@@ -73,6 +73,9 @@ pub(crate) fn usage(usage: Usage, fields: UsageFields) -> Object {
         object.put("prompt_cache_hit_tokens", hit);
         object.put("prompt_cache_miss_tokens", prompt - hit);
     }
+    if fields == UsageFields::TopReasoning {
+        object.put("reasoning_tokens", reasoning.unwrap_or(0));
+    }
     object
 }
 

@@ -1,12 +1,14 @@
-//! The refusals, word by word: DeepSeek's envelope and its exceptions, and the shapes of other servers.
+//! The refusals, word by word: statuses and DeepSeek's texts; how each server wraps them is in [`shapes`].
 //!
 //! Every text was captured from a real server, except those marked *unverified*.
+
+mod shapes;
 
 use bytes::Bytes;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::object::{NULL, object};
+use super::object::object;
 use crate::flavor::Flavor;
 
 /// A kind of refusal: it has a status, a message and a type of its own.
@@ -41,8 +43,12 @@ pub enum ErrorKind {
     ContentType,
     /// 422: the early form of a serde error.
     Unprocessable,
+    /// 413: a body that is too large (*unverified* text).
+    TooLarge,
     /// 429: too many requests in flight.
     Concurrency,
+    /// 429: too many requests in flight of one `user_id` (*unverified* text).
+    UserConcurrency,
     /// 429: too many tokens a minute; type and code *unverified*.
     RateLimit,
     /// 500 (*unverified* text).
@@ -64,6 +70,7 @@ impl ErrorKind {
             401 => Self::Auth,
             402 => Self::Balance,
             404 => Self::NotFound,
+            413 => Self::TooLarge,
             405 => Self::Method,
             415 => Self::ContentType,
             422 => Self::Unprocessable,
@@ -73,6 +80,16 @@ impl ErrorKind {
             503 | 529 => Self::Overloaded,
             _ => Self::Server,
         }
+    }
+
+    /// Whether it is for too many requests in flight.
+    pub(crate) fn is_for_concurrency(self) -> bool {
+        matches!(self, Self::Concurrency | Self::UserConcurrency)
+    }
+
+    /// Whether it is for the key.
+    fn is_for_the_key(self) -> bool {
+        matches!(self, Self::Auth | Self::AuthFormat)
     }
 
     fn status(self) -> u16 {
@@ -90,7 +107,8 @@ impl ErrorKind {
             Self::Method => 405,
             Self::ContentType => 415,
             Self::Unprocessable => 422,
-            Self::Concurrency | Self::RateLimit => 429,
+            Self::TooLarge => 413,
+            Self::Concurrency | Self::UserConcurrency | Self::RateLimit => 429,
             Self::Server | Self::Empty => 500,
             Self::Overloaded => 503,
             Self::Html => 504,
@@ -128,6 +146,10 @@ impl ErrorKind {
                 "Your current concurrency is 40, which exceeds your concurrency limit of 39 based on your remaining balance. \
                  Please top up your balance to restore your concurrency."
             }
+            Self::UserConcurrency => {
+                "The current concurrency of user_id 'u1' is 2, which exceeds the concurrency limit of 1 of each user_id."
+            }
+            Self::TooLarge => "Request body too large",
             Self::RateLimit => "Rate limit reached for TPM",
             Self::Server => "Internal server error. Please retry your request after a brief wait.",
             Self::Overloaded => "Service is too busy. Please retry your request after a brief wait.",
@@ -139,7 +161,7 @@ impl ErrorKind {
         match self {
             Self::Auth | Self::AuthFormat => "authentication_error",
             Self::Balance => "unknown_error",
-            Self::Concurrency | Self::RateLimit => "rate_limit_error",
+            Self::Concurrency | Self::UserConcurrency | Self::RateLimit => "rate_limit_error",
             Self::Server | Self::Overloaded => "server_error",
             _ => "invalid_request_error",
         }
@@ -190,34 +212,14 @@ impl Refusal {
             ErrorKind::ContentType => message.clone().into(),
             ErrorKind::Html => html(self.status).into(),
             ErrorKind::NotFound if flavor.is_deepseek() => object! {"error_msg": message}.to_text().into(),
-            _ => self.json(flavor).into(),
+            _ => shapes::json(self, flavor).into(),
         }
     }
 
-    /// The error as JSON, also for a frame.
-    pub(crate) fn json(&self, flavor: Flavor) -> String {
-        let (message, kind_type, status) = (&self.message, self.kind.kind_type(), self.status.as_u16());
-        match flavor {
-            Flavor::DeepSeek => envelope(message, kind_type, "invalid_request_error"),
-            Flavor::OpenAi => envelope(message, kind_type, NULL),
-            Flavor::Ollama => {
-                envelope(message, if status >= 500 { "api_error" } else { "invalid_request_error" }, NULL)
-            }
-            Flavor::Vllm => envelope(message, kind_type, status),
-            Flavor::SgLang => {
-                let flat = object! {"object": "error", "message": message, "type": kind_type, "param": NULL, "code": status};
-                flat.to_text()
-            }
-            Flavor::SiliconFlow => {
-                object! {"code": 20000 + u32::from(status), "message": message, "data": NULL}.to_text()
-            }
-        }
+    /// The error as the data of a frame.
+    pub(crate) fn frame(&self, flavor: Flavor) -> String {
+        shapes::frame(self, flavor)
     }
-}
-
-fn envelope(message: &str, kind_type: &str, code: impl Serialize) -> String {
-    let error = object! {"message": message, "type": kind_type, "param": NULL, "code": code};
-    object! {"error": error}.to_text()
 }
 
 fn html(status: StatusCode) -> String {
@@ -249,11 +251,5 @@ mod tests {
             body(ErrorKind::NotFound, Flavor::DeepSeek),
             r#"{"error_msg":"Not Found. Please check the configuration."}"#
         );
-    }
-
-    #[test]
-    fn sglang_errors_are_flat_and_vllm_codes_are_numbers() {
-        assert!(body(ErrorKind::Server, Flavor::SgLang).starts_with(r#"{"object":"error","message":"#));
-        assert!(body(ErrorKind::Server, Flavor::Vllm).ends_with(r#""code":500}}"#));
     }
 }

@@ -1,7 +1,7 @@
 //! `GET /models` and `GET /user/balance`.
 
 use super::object::object;
-use crate::{Options, Scenario};
+use crate::{Account, Options};
 
 /// The list of models; as on the real one, without `created`.
 pub(crate) fn list(options: &Options) -> String {
@@ -10,23 +10,15 @@ pub(crate) fn list(options: &Options) -> String {
     object! {"object": "list", "data": models.collect::<Vec<_>>()}.to_text()
 }
 
-/// Whether an account's balance is used up.
-pub(crate) fn is_broke(scenario: &Scenario) -> bool {
-    scenario
-        .balance
-        .as_deref()
-        .is_some_and(|balance| balance.trim().parse::<f64>().is_ok_and(|amount| amount <= 0.0))
-}
-
 /// The balance; amounts are strings.
-pub(crate) fn balance(scenario: &Scenario) -> String {
-    let (total, granted, topped_up) = match &scenario.balance {
+pub(crate) fn balance(account: &Account) -> String {
+    let (total, granted, topped_up) = match &account.balance {
         Some(total) => (total.as_str(), "0.00", total.as_str()),
         None => ("110.00", "10.00", "100.00"),
     };
     let info = object! {
-        "currency": scenario.currency.as_deref().unwrap_or("CNY"), "total_balance": total, "granted_balance": granted,
+        "currency": account.currency.as_deref().unwrap_or("CNY"), "total_balance": total, "granted_balance": granted,
         "topped_up_balance": topped_up,
     };
-    object! {"is_available": !is_broke(scenario), "balance_infos": [info]}.to_text()
+    object! {"is_available": !account.is_broke(), "balance_infos": [info]}.to_text()
 }
