@@ -37,7 +37,13 @@ impl Exchange {
         endpoint: Endpoint,
     ) -> Self {
         let began = Instant::now();
+        // A gateway asks for balances by itself: what tests count is what its callers cause.
+        let probe = endpoint == Endpoint::Balance;
         let id = state.change(|books| {
+            if probe {
+                count(&mut books.stats.by_endpoint, endpoint.label().to_owned());
+                return 0;
+            }
             books.last_id += 1;
             books.stats.requests += 1;
             books.stats.in_flight += 1;
@@ -47,7 +53,8 @@ impl Exchange {
             }
             books.last_id
         });
-        Self { state: state.clone(), connection: connection.clone(), id, began, slot: None, ended: false }
+        // What is not in the books does not leave them either.
+        Self { state: state.clone(), connection: connection.clone(), id, began, slot: None, ended: probe }
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -60,6 +67,9 @@ impl Exchange {
 
     /// Enters what the body told.
     pub(crate) fn learn(&self, body: &Bytes, hints: &Hints, key: Option<&str>, scenario: &Scenario) {
+        if self.ended {
+            return;
+        }
         self.state.change(|books| {
             count(&mut books.stats.by_scenario, scenario.label().to_owned());
             if let Some(key) = key {

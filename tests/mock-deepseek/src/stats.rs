@@ -9,7 +9,8 @@ use crate::record::Outcome;
 /// What was received so far. In the `bench` scenario only [`Stats::bench`] and the connections are counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
-    /// Requests received, whatever came of them; those of the admin paths and of `bench` are not counted.
+    /// Requests received, whatever came of them; those of the admin paths, of `bench` and for the
+    /// balance are not counted.
     pub requests: u64,
     /// Requests not ended yet.
     pub in_flight: u64,

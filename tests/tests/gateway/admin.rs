@@ -99,7 +99,16 @@ async fn the_report_names_what_is_loaded_and_what_is_in_flight() -> Result<()> {
 async fn a_long_poll_ends_with_a_change_of_health_and_else_with_its_time() -> Result<()> {
     let a = upstream("a").await?;
     let gateway = gateway(&[&a], "  failover: {attempts: 1, circuitBreaker: {minRequests: 1}}\n").await?;
-    let now = report(&gateway, "").await?.revision;
+    // The account's balance is asked for once at the start, and that it was told is a change of its own.
+    a.wait_for(|stats| stats.endpoint("balance") == 1, SOON).await?;
+    eventually("the balance was told", SOON, async || {
+        let metrics = client().get(gateway.admin_url("/metrics")).send().await?.text().await?;
+        ensure!(metrics.contains("deepseek_gateway_account_balance{"), "{metrics}");
+        Ok(())
+    })
+    .await;
+    let seen = report(&gateway, "").await?.revision;
+    let now = report(&gateway, &format!("?after={seen}&wait=1")).await?.revision;
     let start = Instant::now();
     assert_eq!(report(&gateway, &format!("?after={now}&wait=1")).await?.revision, now);
     assert!(start.elapsed() >= Duration::from_secs(1));
