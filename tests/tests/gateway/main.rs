@@ -1,5 +1,6 @@
 //! The gateway over real sockets, against the fake DeepSeek.
 
+mod accounts;
 mod admin;
 mod clocks;
 mod drain;
