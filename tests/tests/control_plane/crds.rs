@@ -103,7 +103,7 @@ async fn malformed_routes_are_refused_with_words_that_help() {
         (backends(json!({"name": "a"})), "set exactly one of backendRef and baseUrl"),
         (
             backends(json!({"name": "a", "backendRef": {"name": "b"}, "flavor": "VLLM"})),
-            "flavor, apiKey and tls belong to baseUrl",
+            "flavor, apiKey, tls and zone belong to baseUrl",
         ),
         (backends(json!({"name": "a", "baseUrl": "ftp://a"})), "spec.backends[0].baseUrl"),
         (
@@ -289,7 +289,7 @@ async fn kubectl_lists_the_columns_of_each_kind_also_by_short_name_and_category(
     for (kind, output, columns) in [
         ("dsr", "", "NAME MODEL BACKENDS GATEWAYS READY AGE"),
         ("dsr", "wide", "NAME MODEL BACKENDS GATEWAYS READY AGE REASON QUOTA-USED REQUESTS/S"),
-        ("dsb", "", "NAME URL FLAVOR ROUTES READY AGE"),
+        ("dsb", "", "NAME URL FLAVOR ROUTES BALANCE READY AGE"),
         ("dsg", "", "NAME ADDRESS PODS ROUTES READY AGE"),
         ("dsc", "", "NAME GATEWAYS READY AGE"),
     ] {
