@@ -16,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 use deepseek_crds::v1alpha1::MidStream;
 use http_body::{Body as _, SizeHint};
 use hyper::body::Incoming;
+use serde::de::IgnoredAny;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -197,7 +198,8 @@ impl Flow {
         let Some(stream) = &mut self.stream else {
             return if cause == Cause::EndedEarly { self.complete(None) } else { Step::Broken(cause) };
         };
-        let rest = stream.framer.rest();
+        // The last event may lack its blank line; the beginning of one is nothing.
+        let rest = Some(stream.framer.rest()).filter(|rest| is_whole(rest)).unwrap_or_default();
         let look = stream.watch.look(&rest);
         let ended = look.end || stream.ended_at.is_some();
         if !stream.watch.finished() && !ended {
@@ -219,6 +221,13 @@ impl Flow {
         self.errand.settlement.ending = Ending::Complete;
         Step::End(last)
     }
+}
+
+/// Whether what came after the last blank line is an event to its end: its last line is data that can be read.
+fn is_whole(event: &[u8]) -> bool {
+    let last = event.trim_ascii_end().rsplit(|byte| *byte == b'\n').next();
+    let data = last.and_then(|line| line.strip_prefix(b"data:")).map(<[u8]>::trim_ascii);
+    data.is_some_and(|data| data == b"[DONE]" || serde_json::from_slice::<IgnoredAny>(data).is_ok())
 }
 
 impl Drop for Flow {

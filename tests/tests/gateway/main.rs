@@ -10,6 +10,7 @@ mod protocols;
 mod quotas;
 mod refusals;
 mod reload;
+mod splits;
 mod standalone;
 mod support;
 mod wire;
