@@ -98,7 +98,10 @@ pub struct BackendReport {
     pub route: ObjectId,
     /// The backend's name in the route.
     pub name: String,
-    /// State of its circuit breaker.
+    /// The `DeepSeekBackend` it refers to; absent where it is written out in the route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<ObjectId>,
+    /// State of its circuit breaker, or that its account is parked.
     pub state: BackendState,
     /// The last failure's kind, when it is not healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]

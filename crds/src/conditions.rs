@@ -1,7 +1,8 @@
 //! The vocabulary of `status.conditions`: types, reasons, and how one is set.
 //!
 //! Types follow Gateway API: `Accepted` (the spec is valid), `ResolvedRefs` (every reference exists and is
-//! permitted), `Programmed` (the gateway pods have loaded it), `Ready` (all of these: it serves as written).
+//! permitted), `Programmed` (the gateway pods have loaded it), `Ready` (all of these: it serves as written). An account
+//! has `Funded` besides (it has balance).
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -16,11 +17,14 @@ pub enum ConditionType {
     Programmed,
     /// Accepted, resolved, programmed, and something is there to serve it.
     Ready,
+    /// Of a `DeepSeekBackend` whose balance is watched, or that was out of balance: the account has balance.
+    Funded,
 }
 
 impl ConditionType {
-    /// Every type, in the order they become true.
-    pub const ALL: [Self; 4] = [Self::Accepted, Self::ResolvedRefs, Self::Programmed, Self::Ready];
+    /// Every type, in the order they become true; the last one only accounts have.
+    pub const ALL: [Self; 5] =
+        [Self::Accepted, Self::ResolvedRefs, Self::Programmed, Self::Ready, Self::Funded];
 
     /// The name as it stands in `type`.
     #[must_use]
@@ -30,6 +34,7 @@ impl ConditionType {
             Self::ResolvedRefs => "ResolvedRefs",
             Self::Programmed => "Programmed",
             Self::Ready => "Ready",
+            Self::Funded => "Funded",
         }
     }
 }
@@ -90,6 +95,12 @@ reasons! {
     NotAccepted,
     /// The Deployment has not enough ready pods.
     DeploymentUnavailable,
+    /// The account has balance.
+    Funded,
+    /// The account's balance is below `spec.balance.low`; calls go on.
+    LowBalance,
+    /// The account is out of balance: no call is sent to it until the balance has returned.
+    OutOfBalance,
 }
 
 /// Longest `message` the API server takes.

@@ -2,14 +2,16 @@
 
 use crate::pipeline::{Context, quota};
 use crate::report::Revision;
-use crate::snapshot::Route;
+use crate::snapshot::{Route, RouteBackend};
+use crate::upstream::account::AccountId;
 use crate::upstream::breaker;
 use deepseek_config::report::{AccountReport, BackendReport, RouteReport};
+use deepseek_crds::conditions::Reason;
 use deepseek_crds::v1alpha1::BackendState;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How often the changes of breakers and accounts are looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -57,16 +59,30 @@ pub async fn follow_health(context: Arc<Context>, revision: Revision) {
 
 fn backends(route: &Arc<Route>) -> impl Iterator<Item = BackendReport> {
     route.backends.iter().map(|backend| {
-        let health = backend.breaker.health();
-        let unwell = health.state != BackendState::Healthy;
+        let (state, reason, since) = health(backend);
+        let unwell = state != BackendState::Healthy;
+        let account = match backend.account.id() {
+            AccountId::Resource(id) => Some(id.clone()),
+            AccountId::Inline(..) => None,
+        };
         BackendReport {
             route: route.id.clone(),
             name: backend.name.to_string(),
-            state: health.state,
-            reason: health.reason.filter(|_| unwell).map(str::to_owned),
-            since: Timestamp::try_from(health.since).ok().filter(|_| unwell).map(|since| since.to_string()),
+            account,
+            state,
+            reason: reason.filter(|_| unwell).map(str::to_owned),
+            since: Timestamp::try_from(since).ok().filter(|_| unwell).map(|since| since.to_string()),
         }
     })
+}
+
+/// State, why, since when. An account without balance is called by nobody, whatever its breaker says.
+fn health(backend: &RouteBackend) -> (BackendState, Option<&'static str>, SystemTime) {
+    if let Some(since) = backend.account.parked_since() {
+        return (BackendState::Parked, Some(Reason::OutOfBalance.as_str()), since);
+    }
+    let health = backend.breaker.health();
+    (health.state, health.reason, health.since)
 }
 
 fn traffic(route: &Arc<Route>) -> Option<RouteReport> {

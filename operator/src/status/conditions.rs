@@ -86,7 +86,7 @@ fn ready(facts: &Facts, programmed: &Finding) -> Finding {
         let message = format!("{} of at least {} gateway pods are ready.", workload.ready, workload.min);
         return finding(false, Reason::DeploymentUnavailable, message);
     }
-    let out = facts.backends.iter().all(|backend| backend.state == BackendState::Open);
+    let out = facts.backends.iter().all(|backend| backend.state >= BackendState::Open);
     if out && !facts.backends.is_empty() {
         return finding(false, Reason::NoHealthyBackend, "Every backend is out; see status.backends.");
     }

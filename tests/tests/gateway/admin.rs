@@ -125,3 +125,15 @@ async fn a_long_poll_ends_with_a_change_of_health_and_else_with_its_time() -> Re
     assert!(changed.backends[0].reason.is_some() && changed.backends[0].since.is_some());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_backend_whose_account_is_out_of_balance_is_reported_as_parked() -> Result<()> {
+    let a = upstream("a").await?;
+    let gateway = gateway(&[&a], "  failover: {attempts: 1}\n").await?;
+    a.set_default("no-balance");
+    assert!(chat_json(&gateway, &hello()).await?.0 >= 400);
+    let parked = report(&gateway, "").await?.backends.swap_remove(0);
+    assert_eq!((parked.state, parked.reason.as_deref()), (BackendState::Parked, Some("OutOfBalance")));
+    assert!(parked.since.is_some());
+    Ok(())
+}

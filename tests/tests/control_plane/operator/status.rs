@@ -105,6 +105,7 @@ async fn the_worst_state_of_a_backend_and_its_traffic_are_shown() {
     let backend = |state, reason: Option<&str>| BackendReport {
         route: route.clone(),
         name: "official".to_owned(),
+        account: None,
         state,
         reason: reason.map(str::to_owned),
         since: Some("2026-01-02T03:04:05Z".to_owned()),
