@@ -271,9 +271,9 @@ fn build_backend(
     })
 }
 
-/// Priority, then whether it has a weight, then whether it is in `here`.
+/// Priority, then whether it has a weight, then whether it is known to be elsewhere than `here`.
 fn rank(backend: &document::RouteBackend, zone: Option<&str>, here: Option<&str>) -> u64 {
-    let elsewhere = here.is_some() && zone != here;
+    let elsewhere = here.is_some() && zone.is_some() && zone != here;
     u64::from(backend.priority) << 2 | u64::from(backend.weight == 0) << 1 | u64::from(elsewhere)
 }
 

@@ -66,7 +66,7 @@ pub struct RouteBackend {
     pub model: Option<Arc<str>>,
     /// The same as a JSON string.
     pub model_json: Option<bytes::Bytes>,
-    /// Lower is tried first: priority, then whether it has a weight, then whether it is in this pod's zone.
+    /// Lower is tried first: priority, then whether it has a weight, then whether it is in another zone.
     pub rank: u64,
     /// Share within its rank.
     pub weight: u32,

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod admin;
+mod balancing;
 mod clocks;
 mod drain;
 mod failover;

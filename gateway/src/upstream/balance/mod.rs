@@ -1,6 +1,6 @@
 //! Which backend is asked next.
 //!
-//! Lowest priority first; within one, backends of this pod's own zone before others, by the route's strategy; those not
+//! Lowest priority first; within one, backends of another zone than this pod's last, by the route's strategy; those not
 //! asked yet in this call before those that failed in it; those whose account has a place before those where the call
 //! would have to wait; never one whose breaker is open. `docs/adr/0009-balancing.md` gives the reasons.
 

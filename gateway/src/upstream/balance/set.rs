@@ -60,10 +60,16 @@ impl Set {
     }
 }
 
+impl Extend<usize> for Set {
+    fn extend<I: IntoIterator<Item = usize>>(&mut self, more: I) {
+        more.into_iter().for_each(|at| self.insert(at));
+    }
+}
+
 impl FromIterator<usize> for Set {
     fn from_iter<I: IntoIterator<Item = usize>>(all: I) -> Self {
         let mut set = Self::default();
-        all.into_iter().for_each(|at| set.insert(at));
+        set.extend(all);
         set
     }
 }
