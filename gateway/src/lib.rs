@@ -9,6 +9,7 @@ pub mod admin;
 pub mod args;
 pub mod config;
 pub mod drain;
+pub mod flavor;
 pub mod listeners;
 pub mod metrics;
 pub mod observe;

@@ -3,19 +3,21 @@
 //! A round is one attempt, or two that race (`hedgeAfter`). Whatever is left of a round when it ends, or when the client
 //! goes away, is dropped, and with it its connection and its places in every count.
 
+use super::asked::{Asked, asked};
 use super::check::Call;
 use super::error::{Code, GatewayError};
+use super::mend::Broken;
+use super::resume::stitch::Stitch;
 use super::settle::Settlement;
 use crate::snapshot::{Route, RouteBackend, Shared};
 use crate::upstream::account::keys::Key;
-use crate::upstream::account::{self, AccountFailure, Full, Slot, user_id};
+use crate::upstream::account::{self, AccountFailure, Full, Slot};
 use crate::upstream::attempt::{Answer, Limits, attempt};
 use crate::upstream::balance::{Ask, Calling, Choice, NoChoice, Set, Standing, affinity, choose};
 use crate::upstream::breaker::Permit;
 use crate::upstream::failure::Failure;
 use crate::upstream::judge::{self, Cause, Next};
-use crate::upstream::splice::{Splice, SplicedBody};
-use deepseek_crds::v1alpha1::{Flavor, RetryOn, UserId};
+use deepseek_crds::v1alpha1::RetryOn;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use http::HeaderMap;
@@ -36,6 +38,8 @@ pub struct Errand {
     pub deadline: Instant,
     /// What is settled when it ends.
     pub settlement: Settlement,
+    /// The broken answer that a backend is to go on with.
+    pub broken: Option<Broken>,
 }
 
 /// An answer that has begun, and whose it is.
@@ -46,6 +50,8 @@ pub struct Served {
     pub backend: Arc<RouteBackend>,
     /// What it holds there until the answer has ended.
     pub held: Held,
+    /// What joins it to the broken answer that it goes on with.
+    pub stitch: Option<Stitch>,
 }
 
 /// What a call holds at a backend; dropping it gives it back.
@@ -63,6 +69,7 @@ struct Try {
     permit: Permit,
     held: Held,
     key: Option<Arc<Key>>,
+    stitch: Option<Stitch>,
     /// Whether it has less time than the route would give it: its being late tells nothing of the backend.
     hurried: bool,
     counted: Counted,
@@ -108,7 +115,8 @@ pub async fn dispatch(errand: &mut Errand) -> Result<Served, GatewayError> {
     let deadline = errand.deadline;
     let key =
         affinity::key(&route, errand.call.endpoint, &errand.settlement.consumer.name, &errand.call.body);
-    let mut run = Run { errand, route, key, tried: Set::default(), barred: Set::default(), last: None };
+    let (tried, barred) = errand.broken.as_ref().map_or_else(Default::default, |b| (b.broke, b.unable));
+    let mut run = Run { errand, route, key, tried, barred, last: None };
     match timeout_at(deadline, run.rounds()).await {
         Ok(served) => served,
         Err(_) => Err(time_up()),
@@ -126,6 +134,13 @@ impl Run<'_> {
                 Ok(choice) => choice,
                 Err(none) => return Err(self.no_choice(&none)),
             };
+            let asked = match self.asked(choice.at) {
+                Ok(asked) => asked,
+                Err(unfit) => {
+                    self.passed_over(choice.at, unfit);
+                    continue;
+                }
+            };
             if choice.again && !self.pause_before(choice.at).await {
                 break;
             }
@@ -136,7 +151,7 @@ impl Run<'_> {
                     continue;
                 }
             };
-            match self.round(choice, slot).await {
+            match self.round(choice, slot, asked).await {
                 Ok(served) => return Ok(served),
                 Err(After::Another) => {}
                 Err(After::Nothing) => break,
@@ -146,10 +161,11 @@ impl Run<'_> {
     }
 
     /// One attempt, or two that race.
-    async fn round(&mut self, choice: Choice, slot: Slot) -> Result<Served, After> {
-        let hedge_after = self.route.policy.failover.hedge_after_ms.filter(|_| self.errand.call.stream);
+    async fn round(&mut self, choice: Choice, slot: Slot, asked: Asked) -> Result<Served, After> {
+        let may_hedge = self.errand.call.stream && self.errand.broken.is_none();
+        let hedge_after = self.route.policy.failover.hedge_after_ms.filter(|_| may_hedge);
         let at = choice.at;
-        let Some(first) = self.start(choice, slot) else { return Err(After::Nothing) };
+        let Some(first) = self.start(choice, slot, asked) else { return Err(After::Nothing) };
         let Some(after) = hedge_after else {
             let (attempt, outcome) = first.await;
             return self.ended(attempt, outcome);
@@ -178,10 +194,11 @@ impl Run<'_> {
             return None;
         }
         let choice = self.choose(Some(first)).ok()?;
+        let asked = self.asked(choice.at).ok()?;
         let backend = &self.route.backends[choice.at];
         // A hedge does not wait for a place.
         let slot = backend.account.try_enter(self.model(backend), self.tenant())?;
-        self.start(choice, slot).map(|second| Box::pin(second) as Asking)
+        self.start(choice, slot, asked).map(|second| Box::pin(second) as Asking)
     }
 
     /// The backend to ask next; with `beside` the one to ask while that one is at work.
@@ -213,6 +230,11 @@ impl Run<'_> {
         backend.model.as_deref().unwrap_or(&self.errand.call.model)
     }
 
+    /// What the backend at `at` is asked.
+    fn asked(&self, at: usize) -> Result<Asked, Failure> {
+        asked(self.errand, &self.route.backends[at])
+    }
+
     fn tenant(&self) -> &Arc<str> {
         &self.errand.settlement.consumer.name
     }
@@ -229,9 +251,13 @@ impl Run<'_> {
 
     /// The account takes no more calls: another backend, or the caller is told when.
     fn turned_away(&mut self, at: usize, full: &Full) {
+        self.passed_over(at, Failure { retry_after: Some(full.retry_after), ..Cause::AccountFull.into() });
+    }
+
+    /// A backend that is not asked in this call, because of `failure`.
+    fn passed_over(&mut self, at: usize, failure: Failure) {
         self.tried.insert(at);
         self.barred.insert(at);
-        let failure = Failure { retry_after: Some(full.retry_after), ..Cause::AccountFull.into() };
         let backend = Arc::clone(&self.route.backends[at].name);
         self.note(failure, &backend);
     }
@@ -241,12 +267,12 @@ impl Run<'_> {
         &mut self,
         choice: Choice,
         slot: Slot,
+        asked: Asked,
     ) -> Option<impl Future<Output = (Try, Result<Answer, Failure>)> + use<>> {
         let backend = Arc::clone(&self.route.backends[choice.at]);
-        let call = &self.errand.call;
-        let to = backend.request(call.endpoint)?;
+        let Asked { endpoint, body, stitch } = asked;
+        let to = backend.request(endpoint)?;
         let (limits, hurried) = self.limits(choice.at);
-        let body = body_for(call, &backend, self.tenant());
         let headers = self.errand.headers.clone();
         self.errand.settlement.attempts += 1;
         let counted = Counted {
@@ -258,7 +284,7 @@ impl Run<'_> {
         let Choice { at, permit, calling, .. } = choice;
         let key = to.key.as_ref().map(|(_, key)| Arc::clone(key));
         let held = Held { calling, slot };
-        let attempt_made = Try { at, backend, permit, held, key, hurried, counted };
+        let attempt_made = Try { at, backend, permit, held, key, stitch, hurried, counted };
         Some(async move {
             let outcome = attempt(&attempt_made.backend, to, headers, body, limits).await;
             (attempt_made, outcome)
@@ -271,7 +297,8 @@ impl Run<'_> {
     /// time is failed over as well. An answer in one piece may take as long as the call has where no other is left.
     fn limits(&self, at: usize) -> (Limits, bool) {
         let timeouts = &self.route.policy.timeouts;
-        let others = (0..self.route.backends.len()).any(|other| other != at && !self.tried.contains(other));
+        let others = (0..self.route.backends.len())
+            .any(|other| other != at && !self.tried.contains(other) && !self.barred.contains(other));
         let streamed = self.errand.call.stream;
         let policy =
             if streamed { Some(timeouts.first_token_ms) } else { others.then_some(timeouts.answer_ms) };
@@ -279,12 +306,18 @@ impl Run<'_> {
         let half = others.then(|| self.errand.deadline.saturating_duration_since(Instant::now()) / 2);
         let begin = policy.into_iter().chain(half).min();
         let byte_idle = Duration::from_millis(timeouts.byte_idle_ms);
-        (Limits { begin, byte_idle }, begin < policy)
+        let may_be_silent = self.errand.broken.is_some();
+        (Limits { begin, byte_idle, may_be_silent }, begin < policy)
     }
 
     fn ended(&mut self, mut attempt: Try, outcome: Result<Answer, Failure>) -> Result<Served, After> {
         let settlement = &mut self.errand.settlement;
         match outcome {
+            // A refusal, or something that is no stream: the client is in the middle of one.
+            Ok(answer) if self.errand.broken.is_some() && !answer.stream => {
+                attempt.counted.outcome = Cause::Unfit.as_str();
+                Err(self.failed(attempt, Cause::Unfit.into()))
+            }
             Ok(answer) => {
                 attempt.held.slot.answered();
                 // A caller's mistake says nothing of the backend's health.
@@ -294,7 +327,7 @@ impl Run<'_> {
                 }
                 attempt.counted.outcome = "Answered";
                 settlement.backend = Some(Arc::clone(&attempt.backend.name));
-                Ok(Served { answer, backend: attempt.backend, held: attempt.held })
+                Ok(Served { answer, backend: attempt.backend, held: attempt.held, stitch: attempt.stitch })
             }
             Err(failure) => {
                 attempt.counted.outcome = failure.cause.as_str();
@@ -304,7 +337,7 @@ impl Run<'_> {
     }
 
     fn failed(&mut self, attempt: Try, failure: Failure) -> After {
-        let Try { at, backend, permit, held, key, hurried, counted: _ } = attempt;
+        let Try { at, backend, permit, held, key, hurried, .. } = attempt;
         let settlement = &mut self.errand.settlement;
         let verdict = failure.verdict();
         let another_key = tell_account(&held.slot, &failure, key.as_deref());
@@ -411,16 +444,6 @@ fn tell_account(slot: &Slot, failure: &Failure, key: Option<&Key>) -> bool {
         }
         _ => false,
     }
-}
-
-/// The body for a backend: the client's, with the model's name replaced where the route says so, and the consumer named
-/// where the account does.
-fn body_for(call: &Call, backend: &RouteBackend, consumer: &str) -> SplicedBody {
-    let model = backend.model_json.clone().map(|with| Splice { at: call.model_span.clone(), with });
-    let named =
-        backend.flavor == Flavor::DeepSeek && backend.account.settings().document.user_id == UserId::Consumer;
-    let user = named.then(|| user_id::splice(call.endpoint, &call.body, consumer)).flatten();
-    SplicedBody::new(&call.body, model.into_iter().chain(user).collect())
 }
 
 /// Exponential, at most `max`, drawn between 0 and that where jitter is on; never shorter than the backend asked for.

@@ -96,6 +96,8 @@ impl Endpoint {
         }
         let path = match self {
             Self::Chat => "/chat/completions",
+            // These go on from a beginning without a path of its own.
+            Self::BetaChat if matches!(flavor, Flavor::VLLM | Flavor::SGLang) => "/chat/completions",
             Self::Completions => "/completions",
             Self::Embeddings => "/embeddings",
             Self::Responses if matches!(flavor, Flavor::OpenAI | Flavor::VLLM | Flavor::Azure) => {

@@ -5,11 +5,13 @@
 
 use super::dispatch::{Errand, Held, Served};
 use super::endpoint::StreamEnd;
-use super::frames::Framer;
+use super::frames::{Framer, data_of};
 use super::relay::InFlight;
+use super::resume::stitch::Stitched;
+use super::resume::thread::Thread;
 use super::settle::{Ending, Settlement};
 use super::tap::Tap;
-use super::watch::Watch;
+use super::watch::{Look, Watch};
 use crate::snapshot::RouteBackend;
 use crate::upstream::judge::Cause;
 use bytes::{Bytes, BytesMut};
@@ -42,7 +44,7 @@ pub struct Flow {
     pub errand: Errand,
     /// Who answers it.
     pub backend: Arc<RouteBackend>,
-    _held: Held,
+    held: Option<Held>,
 }
 
 /// What only streams have.
@@ -54,6 +56,8 @@ struct Stream {
     /// When the end mark has passed.
     ended_at: Option<Instant>,
     broken: Option<Cause>,
+    /// What it takes to continue it, where the route wants that.
+    thread: Option<Box<Thread>>,
     _in_flight: InFlight,
 }
 
@@ -70,19 +74,21 @@ pub enum Step {
 impl Flow {
     /// Takes over an answer that has begun.
     pub fn new(served: Served, errand: Errand) -> Self {
-        let Served { answer, backend, held } = served;
+        let Served { answer, backend, held, stitch: _ } = served;
         let now = Instant::now();
         let Settlement { route, shared, started, .. } = &errand.settlement;
         if answer.stream {
             route.state.metrics.first_token.observe(started.elapsed().as_secs_f64());
         }
+        let resumes = route.policy.failover.mid_stream == MidStream::Resume;
         let stream = answer.stream.then(|| Stream {
             framer: Framer::default(),
-            watch: Watch::new(errand.call.endpoint, route.policy.failover.mid_stream == MidStream::Resume),
+            watch: Watch::new(errand.call.endpoint, resumes),
             idle: route.idle_timeout(),
             last_data: now,
             ended_at: None,
             broken: None,
+            thread: resumes.then(|| Thread::of(errand.call.endpoint)).flatten(),
             _in_flight: InFlight::enter(&shared.metrics.streams),
         });
         let byte_idle = Duration::from_millis(route.policy.timeouts.byte_idle_ms);
@@ -96,8 +102,50 @@ impl Flow {
             byte_idle,
             errand,
             backend,
-            _held: held,
+            held: Some(held),
         }
+    }
+
+    /// Whether it is an event stream.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// What it takes to continue it, where it can be.
+    #[must_use]
+    pub fn thread(&self) -> Option<&Thread> {
+        self.stream.as_ref()?.thread.as_deref()
+    }
+
+    /// Leaves the backend, whose part of the answer broke.
+    pub fn leave(&mut self) {
+        self.ready.clear();
+        (self.rest, self.held) = (None, None);
+        let at = self.place();
+        if let Some(thread) = self.stream.as_mut().and_then(|stream| stream.thread.as_mut()) {
+            thread.broke.extend(at);
+        }
+    }
+
+    /// Another backend goes on with it.
+    pub fn go_on(&mut self, served: Served) {
+        let Served { answer, backend, held, stitch } = served;
+        let now = Instant::now();
+        (self.ready, self.rest, self.held) = (answer.first, answer.rest, Some(held));
+        (self.backend, self.last_byte) = (backend, now);
+        if let Some(stream) = &mut self.stream {
+            (stream.framer, stream.broken, stream.last_data) = (Framer::default(), None, now);
+            if let Some(thread) = &mut stream.thread {
+                thread.goes_on(stitch);
+            }
+        }
+    }
+
+    /// Where the present backend stands in the route.
+    fn place(&self) -> Option<usize> {
+        let backends = &self.errand.settlement.route.backends;
+        backends.iter().position(|backend| Arc::ptr_eq(backend, &self.backend))
     }
 
     /// How long the rest is, where that is known.
@@ -163,18 +211,20 @@ impl Flow {
 
     /// Lets a piece through, looking at it on its way.
     fn pass(&mut self, piece: Bytes) -> Option<Bytes> {
+        let at = self.place();
         let settlement = &mut self.errand.settlement;
         let Some(stream) = &mut self.stream else {
             self.tap.feed(&piece);
             settlement.estimated_output += piece.len() as u64 / 4;
             return Some(piece).filter(|piece| !piece.is_empty());
         };
-        let mut events = stream.framer.push(piece)?;
-        let look = stream.watch.look(&events);
-        if let Some((at, cause)) = look.broken {
-            events.truncate(at);
-            stream.broken = Some(cause);
+        let events = stream.framer.push(piece)?;
+        let (events, over) = stream.join(events, self.last_byte, at);
+        if over {
+            self.rest = None;
+            self.ready.clear();
         }
+        let (events, look) = stream.look(events);
         if look.data > 0 {
             stream.last_data = self.last_byte;
             // DeepSeek sends a token an event.
@@ -198,28 +248,67 @@ impl Flow {
         let Some(stream) = &mut self.stream else {
             return if cause == Cause::EndedEarly { self.complete(None) } else { Step::Broken(cause) };
         };
-        // The last event may lack its blank line; the beginning of one is nothing.
-        let rest = Some(stream.framer.rest()).filter(|rest| is_whole(rest)).unwrap_or_default();
-        let look = stream.watch.look(&rest);
-        let ended = look.end || stream.ended_at.is_some();
-        if !stream.watch.finished() && !ended {
-            return Step::Broken(look.broken.map_or(cause, |(_, cause)| cause));
+        let rest = stream.framer.rest();
+        // The last event may lack its blank line; half an event is of no use to anybody.
+        let last = is_whole(&rest).then(|| self.pass([&rest, b"\n\n".as_slice()].concat().into())).flatten();
+        let Some(stream) = &mut self.stream else { return Step::Broken(cause) };
+        let ended = stream.ended_at.is_some();
+        if stream.broken.is_some() || !(stream.watch.finished() || ended) {
+            let cause = *stream.broken.get_or_insert(cause);
+            return last.map_or(Step::Broken(cause), Step::Piece);
         }
-        let mut last = BytesMut::from(&rest[..]);
-        self.tap.feed(&rest);
+        let mut last = BytesMut::from(last.unwrap_or_default());
         if !ended && self.errand.call.endpoint.stream_end() == StreamEnd::Done {
-            if !last.is_empty() {
-                last.extend_from_slice(b"\n\n");
-            }
             last.extend_from_slice(DONE);
         }
         self.complete(Some(last.freeze()).filter(|last| !last.is_empty()))
     }
 
     fn complete(&mut self, last: Option<Bytes>) -> Step {
+        self.ends();
+        Step::End(last)
+    }
+
+    /// The client has, or is about to have, all of it.
+    pub fn ends(&mut self) {
         self.ended = true;
         self.errand.settlement.ending = Ending::Complete;
-        Step::End(last)
+    }
+}
+
+impl Stream {
+    /// What of whole events is for the client, and whether they end the answer before the backend does.
+    fn join(&mut self, events: Bytes, now: Instant, backend: Option<usize>) -> (Bytes, bool) {
+        let Some(thread) = &mut self.thread else { return (events, false) };
+        // What is held back or left out is a sign of life of the backend all the same.
+        if data_of(&events).next().is_some() {
+            self.last_data = now;
+        }
+        match thread.join(events) {
+            Stitched::Pass(events) => (events, false),
+            Stitched::Over(events) => (events, true),
+            Stitched::Astray(events) => {
+                thread.astray.extend(backend);
+                self.broken = Some(Cause::EndedEarly);
+                (events, false)
+            }
+        }
+    }
+
+    /// Looks at whole events; from the one on that breaks the stream they are left out.
+    fn look(&mut self, mut events: Bytes) -> (Bytes, Look) {
+        let look = self.watch.look(&events);
+        let breaks = look.broken.map(|(at, cause)| (events.split_off(at), cause));
+        if let Some(thread) = &mut self.thread {
+            thread.sent(&events);
+        }
+        if let Some((event, cause)) = breaks {
+            self.broken = Some(cause);
+            if let Some(thread) = &mut self.thread {
+                thread.broken_by(&event);
+            }
+        }
+        (events, look)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the data path counts. Label values come from closed sets, routes and backends; never from a request.
 
+use super::resume::outcome::Outcome;
 use deepseek_config::document::ObjectId;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -20,6 +21,7 @@ pub struct Metrics {
     over_quota: Family<QuotaLabels, Counter>,
     estimated: Family<RouteLabels, Counter>,
     malformed: Family<RouteLabels, Counter>,
+    resumes: Family<ResumeLabels, Counter>,
     /// Requests in flight, streams included.
     pub in_flight: Gauge,
     /// Streams in flight.
@@ -73,6 +75,12 @@ struct AttemptLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResumeLabels {
+    route: Arc<str>,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct QuotaLabels {
     route: Arc<str>,
     unit: &'static str,
@@ -97,6 +105,7 @@ impl Metrics {
             over_quota: Family::default(),
             estimated: Family::default(),
             malformed: Family::default(),
+            resumes: Family::default(),
             in_flight: Gauge::default(),
             streams: Gauge::default(),
             connections: Gauge::default(),
@@ -138,6 +147,11 @@ impl Metrics {
             "deepseek_gateway_malformed_frames",
             "Frames of streams that were not JSON; they are passed on as they are",
             metrics.malformed.clone(),
+        );
+        registry.register(
+            "deepseek_gateway_stream_resumes",
+            "Streams that broke where the route resumes them, by what became of them",
+            metrics.resumes.clone(),
         );
         registry.register(
             "deepseek_gateway_requests_in_flight",
@@ -184,6 +198,9 @@ impl Metrics {
         self.first_token.remove(&labels);
         self.estimated.remove(&labels);
         self.malformed.remove(&labels);
+        for outcome in Outcome::ALL {
+            self.resumes.remove(&ResumeLabels { route: Arc::clone(&route.label), outcome: outcome.as_str() });
+        }
         for token_type in TOKEN_KINDS {
             self.tokens.remove(&TokenLabels { route: Arc::clone(&route.label), token_type });
         }
@@ -205,6 +222,12 @@ impl Metrics {
     pub fn attempted(&self, route: &RouteMetrics, backend: &Arc<str>, outcome: &'static str) {
         let labels = AttemptLabels { route: Arc::clone(&route.label), backend: Arc::clone(backend), outcome };
         self.attempts.get_or_create(&labels).inc();
+    }
+
+    /// Counts a stream that broke where the route resumes them.
+    pub fn resumed(&self, route: &RouteMetrics, outcome: Outcome) {
+        let labels = ResumeLabels { route: Arc::clone(&route.label), outcome: outcome.as_str() };
+        self.resumes.get_or_create(&labels).inc();
     }
 
     /// Counts a request over a quota.

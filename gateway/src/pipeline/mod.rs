@@ -3,6 +3,7 @@
 //! [`handle`] is the spine; each step is a module of the same name. `docs/request-lifecycle.md` tells the story.
 
 pub mod admit;
+pub mod asked;
 pub mod body;
 pub mod check;
 pub mod deadline;
@@ -12,11 +13,13 @@ pub mod error;
 pub mod flow;
 pub mod frames;
 pub mod identify;
+pub mod mend;
 pub mod metrics;
 pub mod models;
 pub mod quota;
 pub mod relay;
 pub mod reply;
+pub mod resume;
 pub mod settle;
 pub mod tap;
 pub mod watch;
@@ -150,7 +153,7 @@ async fn answer(
         }
         Err(error) => return settlement.refused(error),
     };
-    let errand = Errand { call, headers, deadline, settlement };
+    let errand = Errand { call, headers, deadline, settlement, broken: None };
     let keep_alive = &route.policy.keep_alive;
     let form = match errand.call.stream {
         true => Form::Events(errand.call.endpoint),

@@ -1,15 +1,17 @@
 //! The relay: what a client gets of a call, from the first sign of life to the last byte.
 //!
 //! A stream whose first token takes long gets its head and keep-alive comments while backends are still asked. One that
-//! breaks off, stalls or ends without a finish gets one explicit error event: a cut answer is never passed off as a whole
-//! one. Where no such event is possible (a JSON body), the connection is cut. Dropping the relay drops the call and its
+//! breaks off, stalls or ends without a finish is [mended](super::mend) where the route wants that and it can be; else it
+//! gets one explicit error event: a cut answer is never passed off as a whole one. Where no such event is possible (a JSON body), the connection is cut. Dropping the relay drops the call and its
 //! connections at once: that is how a client's cancellation arrives at the backend.
 
 use super::dispatch::{Errand, Served};
 use super::endpoint::Endpoint;
 use super::error::{Code, GatewayError};
 use super::flow::{Flow, Step};
+use super::mend::{Mend, Mending, mend};
 use super::reply::BrokenOff;
+use super::resume::outcome::Outcome;
 use super::settle::Ending;
 use crate::upstream::attempt::joined;
 use crate::upstream::judge::Cause;
@@ -38,6 +40,8 @@ pub struct Relay {
 enum State {
     Dispatching(Dispatching),
     Flowing(Box<Flow>),
+    /// It broke, and backends are asked to go on with it.
+    Mending(Mending),
     Ended,
 }
 
@@ -111,6 +115,13 @@ impl Relay {
                     },
                     Poll::Pending => None,
                 },
+                State::Mending(mending) => match mending.as_mut().poll(cx) {
+                    Poll::Ready((flow, cause, outcome)) => match self.mended(flow, cause, outcome) {
+                        Some(last) => return Poll::Ready(Some(last)),
+                        None => continue,
+                    },
+                    Poll::Pending => None,
+                },
                 State::Flowing(flow) => match flow.poll(cx) {
                     Poll::Ready(step) => Some(step),
                     Poll::Pending => None,
@@ -132,7 +143,11 @@ impl Relay {
                     self.state = State::Ended;
                     return Poll::Ready(last.map(Ok));
                 }
-                Step::Broken(cause) => return Poll::Ready(Some(self.broken(cause))),
+                Step::Broken(cause) => {
+                    if let Some(last) = self.broken(cause) {
+                        return Poll::Ready(Some(last));
+                    }
+                }
             }
         }
     }
@@ -144,7 +159,7 @@ impl Relay {
         let now = Instant::now();
         let mut step = match &mut self.state {
             State::Flowing(flow) => flow.overdue(now),
-            State::Dispatching(_) | State::Ended => None,
+            State::Dispatching(_) | State::Mending(_) | State::Ended => None,
         };
         if step.is_none() && self.ping_due().is_some_and(|due| now >= due) {
             let sign = if self.form == Form::Padded { "\n" } else { ": keep-alive\n\n" };
@@ -166,7 +181,7 @@ impl Relay {
     fn set_timer(&mut self) {
         let due = match &self.state {
             State::Flowing(flow) => Some(flow.due()),
-            State::Dispatching(_) | State::Ended => None,
+            State::Dispatching(_) | State::Mending(_) | State::Ended => None,
         };
         if let Some(next) = due.into_iter().chain(self.ping_due()).min() {
             self.timer.as_mut().reset(next);
@@ -199,20 +214,51 @@ impl Relay {
         Some(self.told(&error))
     }
 
-    fn broken(&mut self, cause: Cause) -> Result<Bytes, BrokenOff> {
-        let State::Flowing(mut flow) = std::mem::replace(&mut self.state, State::Ended) else {
-            return Err(BrokenOff);
+    /// The flow broke. Returns what the client is told where it is not continued.
+    fn broken(&mut self, cause: Cause) -> Option<Result<Bytes, BrokenOff>> {
+        let State::Flowing(flow) = std::mem::replace(&mut self.state, State::Ended) else {
+            return Some(Err(BrokenOff));
         };
-        let settlement = &mut flow.errand.settlement;
-        settlement.ending = Ending::Broken;
-        if cause.verdict().counts {
-            flow.backend.breaker.broke("StreamInterrupted");
+        match mend(flow, cause) {
+            Mend::Trying(mending) => {
+                self.state = State::Mending(mending);
+                self.set_timer();
+                None
+            }
+            Mend::Ends(end) => Some(Ok(end)),
+            Mend::Not(flow, outcome) => Some(self.broken_off(*flow, cause, outcome)),
         }
-        tracing::warn!(route = %settlement.route.state.metrics.label, backend = %flow.backend.name, reason = cause.as_str(), request_id = settlement.request_id.to_str().unwrap_or_default(), "answer broke off");
+    }
+
+    /// Backends were asked to go on. Returns what the client is told where none does.
+    fn mended(
+        &mut self,
+        flow: Box<Flow>,
+        cause: Cause,
+        outcome: Outcome,
+    ) -> Option<Result<Bytes, BrokenOff>> {
+        if outcome != Outcome::Resumed {
+            self.state = State::Ended;
+            return Some(self.broken_off(*flow, cause, Some(outcome)));
+        }
+        self.state = State::Flowing(flow);
+        self.set_timer();
+        None
+    }
+
+    /// What the client is told of an answer that nobody goes on with.
+    fn broken_off(&self, mut flow: Flow, cause: Cause, outcome: Option<Outcome>) -> Result<Bytes, BrokenOff> {
+        flow.errand.settlement.ending = Ending::Broken;
         if !matches!(self.form, Form::Events(_)) {
             return Err(BrokenOff);
         }
-        let message = format!("The answer is incomplete. Backend {}: {}.", flow.backend.name, cause.what());
+        let not_resumed = outcome.map(|outcome| format!(" It was not continued: {}.", outcome.as_str()));
+        let message = format!(
+            "The answer is incomplete. Backend {}: {}.{}",
+            flow.backend.name,
+            cause.what(),
+            not_resumed.unwrap_or_default()
+        );
         Ok(self.told(&GatewayError::new(Code::StreamInterrupted, message).envelope()))
     }
 

@@ -33,13 +33,15 @@ pub struct Answer {
     pub stream: bool,
 }
 
-/// How long an attempt may take.
+/// How long an attempt may take, and how little it may bring.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// To its first token (a stream's) or to its end (any other's); `None`: as long as the call has.
     pub begin: Option<Duration>,
     /// Between two bytes, once headers have arrived.
     pub byte_idle: Duration,
+    /// Whether a stream that ends without content is an answer: one that goes on with another may have nothing to add.
+    pub may_be_silent: bool,
 }
 
 /// How much of an error's body is read.
@@ -67,7 +69,7 @@ pub async fn attempt(
     }
     let stream = has_content_type(&head.headers, "text/event-stream");
     let late = if stream { Cause::NoFirstToken } else { Cause::NoWholeAnswer };
-    within(until, begin(head, body, stream, limits.byte_idle), late).await
+    within(until, begin(head, body, stream, limits), late).await
 }
 
 /// What `step` gives, or `late` when it takes too long.
@@ -119,26 +121,37 @@ async fn begin(
     head: http::response::Parts,
     body: Incoming,
     stream: bool,
-    byte_idle: Duration,
+    limits: Limits,
 ) -> Result<Answer, Failure> {
     if has_content_type(&head.headers, "text/html") {
         return Err(Cause::WebPage.into());
     }
-    let mut body = Reader { body, byte_idle };
+    let mut body = Reader { body, byte_idle: limits.byte_idle };
     let mut first = VecDeque::new();
-    let ended =
-        if stream { first_token(&mut body, &mut first).await? } else { whole(&mut body, &mut first).await? };
+    let ended = if stream {
+        first_token(&mut body, &mut first, limits.may_be_silent).await?
+    } else {
+        whole(&mut body, &mut first).await?
+    };
     Ok(Answer { head, first, rest: (!ended).then_some(body.body), stream })
 }
 
 /// Reads a stream up to its first token. Returns whether that was all of it.
-async fn first_token(body: &mut Reader, first: &mut VecDeque<Bytes>) -> Result<bool, Failure> {
+async fn first_token(
+    body: &mut Reader,
+    first: &mut VecDeque<Bytes>,
+    may_be_silent: bool,
+) -> Result<bool, Failure> {
+    let judge = |events: &[u8]| match beginning::of_events(events) {
+        Beginning::Failed(Cause::NoContent) if may_be_silent => Beginning::Begun,
+        beginning => beginning,
+    };
     let mut framer = Framer::default();
     let mut seen = 0;
     while let Some(piece) = body.next().await? {
         seen += piece.len();
         let Some(events) = framer.push(piece) else { continue };
-        let beginning = beginning::of_events(&events);
+        let beginning = judge(&events);
         first.push_back(events);
         match beginning {
             Beginning::NotYet if seen <= MAX_PADDING => {}
@@ -154,7 +167,7 @@ async fn first_token(body: &mut Reader, first: &mut VecDeque<Bytes>) -> Result<b
     }
     // The last event may lack its blank line.
     let rest = framer.rest();
-    match beginning::of_events(&rest) {
+    match judge(&rest) {
         Beginning::Begun => {
             first.push_back(rest);
             Ok(true)

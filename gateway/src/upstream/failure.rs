@@ -21,11 +21,13 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// The text of a 429, from which the account's limit is learned. Goes nowhere else.
     pub text: Option<Box<[u8]>>,
+    /// The request field that the backend cannot carry.
+    pub field: Option<&'static str>,
 }
 
 impl From<Cause> for Failure {
     fn from(cause: Cause) -> Self {
-        Self { cause, detail: cause.what().into(), retry_after: None, text: None }
+        Self { cause, detail: cause.what().into(), retry_after: None, text: None, field: None }
     }
 }
 
@@ -34,6 +36,13 @@ impl Failure {
     #[must_use]
     pub fn quoting(cause: Cause, envelope: &[u8]) -> Self {
         Self { detail: with_code(cause.what(), envelope), ..Self::from(cause) }
+    }
+
+    /// The backend cannot carry a field of the request.
+    #[must_use]
+    pub fn unfit(field: &'static str) -> Self {
+        let detail = format!("it cannot carry the field {field} as the request has it").into();
+        Self { detail, field: Some(field), ..Self::from(Cause::Unfit) }
     }
 
     /// What follows.
@@ -59,7 +68,8 @@ impl Failure {
             Code::UpstreamRateLimited => Some(self.retry_after.unwrap_or(Duration::from_secs(1))),
             _ => self.retry_after,
         };
-        GatewayError::new(code, format!("Backend {backend} failed: {}.", self.detail)).retry_after(after)
+        let error = GatewayError::new(code, format!("Backend {backend} failed: {}.", self.detail));
+        GatewayError { param: self.field, ..error }.retry_after(after)
     }
 }
 

@@ -27,7 +27,8 @@ impl SplicedBody {
     /// The body with everything replaced that `splices` say. They come in any order and do not overlap.
     #[must_use]
     pub fn new(body: &Bytes, mut splices: Vec<Splice>) -> Self {
-        splices.sort_by_key(|splice| splice.at.start);
+        // An insertion comes before what is replaced at the same place.
+        splices.sort_by_key(|splice| (splice.at.start, splice.at.end));
         let mut pieces = Vec::with_capacity(splices.len() * 2 + 1);
         let mut done = 0;
         for Splice { at, with } in splices {

@@ -51,7 +51,7 @@ spec:
         vllm.base_url()
     );
     let gateway = Gateway::standalone(&world(&documents)).await?;
-    let body = r#"{"temperature":0.5, "model" : "fast" ,"messages":[{"role":"user","content":"\"model\":\"fast\""}]}"#;
+    let body = r#"{"temperature":0.5, "model" : "fast" ,"messages":[{"role":"user","content":"\"model\":\"fast\""}],"chat_template_kwargs":{"thinking":true}}"#;
     let request = client().post(gateway.url("/v1/chat/completions")).bearer_auth(KEY).body(body);
     assert_eq!(request.send().await?.status(), 200);
     let sent = vllm.last_request().expect("one request");
