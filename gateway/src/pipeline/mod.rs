@@ -3,7 +3,6 @@
 //! [`handle`] is the spine; each step is a module of the same name. `docs/request-lifecycle.md` tells the story.
 
 pub mod admit;
-pub mod asked;
 pub mod body;
 pub mod check;
 pub mod deadline;

@@ -1,10 +1,10 @@
 //! What a backend is asked: the client's request in the words of that backend, or the rest of an answer that broke.
 
-use super::check::Call;
-use super::dispatch::Errand;
-use super::endpoint::Endpoint;
-use super::resume::stitch::Stitch;
+use super::Errand;
 use crate::flavor;
+use crate::pipeline::check::Call;
+use crate::pipeline::endpoint::Endpoint;
+use crate::pipeline::resume::stitch::Stitch;
 use crate::snapshot::RouteBackend;
 use crate::upstream::account::user_id;
 use crate::upstream::failure::Failure;

@@ -1,0 +1,257 @@
+//! Dispatch: attempts until an answer has begun. Another backend is asked at once; the same one after a pause.
+//!
+//! A round is one attempt, or two that race (`hedgeAfter`). Whatever is left of a round when it ends, or when the client
+//! goes away, is dropped, and with it its connection and its places in every count.
+
+mod asked;
+mod refusals;
+mod tries;
+
+use self::asked::{Asked, asked};
+use self::refusals::time_up;
+use self::tries::Try;
+use crate::pipeline::check::Call;
+use crate::pipeline::error::GatewayError;
+use crate::pipeline::mend::Broken;
+use crate::pipeline::resume::stitch::Stitch;
+use crate::pipeline::settle::Settlement;
+use crate::snapshot::{Route, RouteBackend};
+use crate::upstream::account::{self, Full, Slot};
+use crate::upstream::attempt::Answer;
+use crate::upstream::balance::{Ask, Calling, Choice, NoChoice, Set, Standing, affinity, choose};
+use crate::upstream::failure::Failure;
+use crate::upstream::judge::Cause;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use http::HeaderMap;
+use rand::RngExt as _;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// A call on its way to a backend.
+pub struct Errand {
+    /// What is asked.
+    pub call: Call,
+    /// Headers for the backend.
+    pub headers: HeaderMap,
+    /// When it must be over: one deadline for queueing, attempts and the answer.
+    pub deadline: Instant,
+    /// What is settled when it ends.
+    pub settlement: Settlement,
+    /// The broken answer that a backend is to go on with.
+    pub broken: Option<Broken>,
+}
+
+/// An answer that has begun, and whose it is.
+pub struct Served {
+    /// The answer.
+    pub answer: Answer,
+    /// The backend that gives it.
+    pub backend: Arc<RouteBackend>,
+    /// What it holds there until the answer has ended.
+    pub held: Held,
+    /// What joins it to the broken answer that it goes on with.
+    pub stitch: Option<Stitch>,
+}
+
+/// What a call holds at a backend; dropping it gives it back.
+pub struct Held {
+    /// Counts it as in flight.
+    calling: Calling,
+    /// Its place at the account.
+    slot: Slot,
+}
+
+/// An attempt under way, where several race.
+type Asking = Pin<Box<dyn Future<Output = (Try, Result<Answer, Failure>)> + Send>>;
+
+/// The attempts of one call.
+struct Run<'a> {
+    errand: &'a mut Errand,
+    route: Arc<Route>,
+    /// What keeps calls that belong together at one backend.
+    key: Option<u64>,
+    tried: Set,
+    barred: Set,
+    last: Option<(Failure, Arc<str>)>,
+}
+
+/// What follows a round without an answer.
+enum After {
+    Another,
+    Nothing,
+}
+
+/// Asks backends until one answers. The settlement learns which, and after how many attempts.
+pub async fn dispatch(errand: &mut Errand) -> Result<Served, GatewayError> {
+    let route = Arc::clone(&errand.settlement.route);
+    let deadline = errand.deadline;
+    let key =
+        affinity::key(&route, errand.call.endpoint, &errand.settlement.consumer.name, &errand.call.body);
+    let (tried, barred) = errand.broken.as_ref().map_or_else(Default::default, |b| (b.broke, b.unable));
+    let mut run = Run { errand, route, key, tried, barred, last: None };
+    match timeout_at(deadline, run.rounds()).await {
+        Ok(served) => served,
+        Err(_) => Err(time_up()),
+    }
+}
+
+impl Run<'_> {
+    async fn rounds(&mut self) -> Result<Served, GatewayError> {
+        while self.errand.settlement.attempts < self.route.policy.failover.attempts {
+            let choice = match self.choose(None) {
+                Ok(choice) => choice,
+                Err(none) => return Err(self.no_choice(&none)),
+            };
+            let asked = match self.asked(choice.at) {
+                Ok(asked) => asked,
+                Err(unfit) => {
+                    self.passed_over(choice.at, unfit);
+                    continue;
+                }
+            };
+            if choice.again && !self.pause_before(choice.at).await {
+                break;
+            }
+            let slot = match self.enter(choice.at).await {
+                Ok(slot) => slot,
+                Err(full) => {
+                    self.turned_away(choice.at, &full);
+                    continue;
+                }
+            };
+            match self.round(choice, slot, asked).await {
+                Ok(served) => return Ok(served),
+                Err(After::Another) => {}
+                Err(After::Nothing) => break,
+            }
+        }
+        Err(self.last_error())
+    }
+
+    /// One attempt, or two that race.
+    async fn round(&mut self, choice: Choice, slot: Slot, asked: Asked) -> Result<Served, After> {
+        let may_hedge = self.errand.call.stream && self.errand.broken.is_none();
+        let hedge_after = self.route.policy.failover.hedge_after_ms.filter(|_| may_hedge);
+        let at = choice.at;
+        let Some(first) = self.start(choice, slot, asked) else { return Err(After::Nothing) };
+        let Some(after) = hedge_after else {
+            let (attempt, outcome) = first.await;
+            return self.ended(attempt, outcome);
+        };
+        let hedge = tokio::time::sleep(Duration::from_millis(after));
+        tokio::pin!(hedge);
+        let mut running = FuturesUnordered::from_iter([Box::pin(first) as Asking]);
+        let mut hedged = false;
+        loop {
+            tokio::select! {
+                Some((attempt, outcome)) = running.next() => match self.ended(attempt, outcome) {
+                    Err(_) if !running.is_empty() => {}
+                    ended => return ended,
+                },
+                () = &mut hedge, if !hedged => {
+                    hedged = true;
+                    running.extend(self.second(at));
+                }
+            }
+        }
+    }
+
+    /// A second backend for a round whose first has no token yet.
+    fn second(&mut self, first: usize) -> Option<Asking> {
+        if self.errand.settlement.attempts >= self.route.policy.failover.attempts {
+            return None;
+        }
+        let choice = self.choose(Some(first)).ok()?;
+        let asked = self.asked(choice.at).ok()?;
+        let backend = &self.route.backends[choice.at];
+        // A hedge does not wait for a place.
+        let slot = backend.account.try_enter(self.model(backend), self.tenant())?;
+        self.start(choice, slot, asked).map(|second| Box::pin(second) as Asking)
+    }
+
+    /// The backend to ask next; with `beside` the one to ask while that one is at work.
+    fn choose(&self, beside: Option<usize>) -> Result<Choice, NoChoice> {
+        let Self { route, key, tried, barred, .. } = self;
+        choose(&Ask {
+            route,
+            endpoint: self.errand.call.endpoint,
+            key: *key,
+            tried: *tried,
+            barred: *barred,
+            beside,
+            standing: &|at| self.standing(at),
+        })
+    }
+
+    /// How the account behind the backend at `at` stands.
+    fn standing(&self, at: usize) -> Standing {
+        let backend = &self.route.backends[at];
+        match backend.account.standing(self.model(backend), self.tenant()) {
+            account::Standing::Ready => Standing::Ready,
+            account::Standing::Full => Standing::Full,
+            account::Standing::Cooling(_) | account::Standing::Parked(_) => Standing::Out,
+        }
+    }
+
+    /// The model as the backend knows it.
+    fn model<'a>(&'a self, backend: &'a RouteBackend) -> &'a str {
+        backend.model.as_deref().unwrap_or(&self.errand.call.model)
+    }
+
+    /// What the backend at `at` is asked.
+    fn asked(&self, at: usize) -> Result<Asked, Failure> {
+        asked(self.errand, &self.route.backends[at])
+    }
+
+    fn tenant(&self) -> &Arc<str> {
+        &self.errand.settlement.consumer.name
+    }
+
+    /// A place at the account of the backend at `at`, waited for as long as the account's queue and the call allow.
+    async fn enter(&self, at: usize) -> Result<Slot, Full> {
+        let backend = &self.route.backends[at];
+        let (model, tenant) = (self.model(backend), self.tenant());
+        match backend.account.try_enter(model, tenant) {
+            Some(slot) => Ok(slot),
+            None => backend.account.enter(model, tenant, self.errand.deadline).await,
+        }
+    }
+
+    /// The account takes no more calls: another backend, or the caller is told when.
+    fn turned_away(&mut self, at: usize, full: &Full) {
+        self.passed_over(at, Failure { retry_after: Some(full.retry_after), ..Cause::AccountFull.into() });
+    }
+
+    /// A backend that is not asked in this call, because of `failure`.
+    fn passed_over(&mut self, at: usize, failure: Failure) {
+        self.tried.insert(at);
+        self.barred.insert(at);
+        let backend = Arc::clone(&self.route.backends[at].name);
+        self.note(failure, &backend);
+    }
+
+    /// Waits before the backend at `at` is asked again. False when the call's time would be up before.
+    async fn pause_before(&self, at: usize) -> bool {
+        let name = &self.route.backends[at].name;
+        let asked_for = self.last.as_ref().filter(|(_, of)| of == name).and_then(|(f, _)| f.retry_after);
+        let pause = pause(&self.route, self.errand.settlement.attempts, asked_for);
+        if Instant::now().checked_add(pause).is_none_or(|until| until >= self.errand.deadline) {
+            return false;
+        }
+        tokio::time::sleep(pause).await;
+        true
+    }
+}
+
+/// Exponential, at most `max`, drawn between 0 and that where jitter is on; never shorter than the backend asked for.
+fn pause(route: &Route, attempts: u32, retry_after: Option<Duration>) -> Duration {
+    let policy = &route.policy.failover;
+    let doubled = policy.backoff_base_ms.saturating_mul(1 << attempts.saturating_sub(1).min(20));
+    let most = doubled.min(policy.backoff_max_ms);
+    let drawn = if policy.jitter { rand::rng().random_range(0..=most) } else { most };
+    Duration::from_millis(drawn).max(retry_after.unwrap_or_default())
+}

@@ -1,0 +1,169 @@
+//! One attempt: how it begins, how long it may take, and what its end tells the breaker, the account and the client.
+
+use super::asked::Asked;
+use super::{After, Held, Run, Served};
+use crate::pipeline::resume::stitch::Stitch;
+use crate::snapshot::{Route, RouteBackend, Shared};
+use crate::upstream::account::keys::Key;
+use crate::upstream::account::{AccountFailure, Slot};
+use crate::upstream::attempt::{Answer, Limits, attempt};
+use crate::upstream::balance::Choice;
+use crate::upstream::breaker::Permit;
+use crate::upstream::failure::Failure;
+use crate::upstream::judge::{self, Cause, Next};
+use deepseek_crds::v1alpha1::RetryOn;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// One backend being asked.
+pub(super) struct Try {
+    at: usize,
+    backend: Arc<RouteBackend>,
+    permit: Permit,
+    held: Held,
+    key: Option<Arc<Key>>,
+    stitch: Option<Stitch>,
+    /// Whether it has less time than the route would give it: its being late tells nothing of the backend.
+    hurried: bool,
+    counted: Counted,
+}
+
+/// Counts an attempt exactly once: by its outcome, or as cancelled where it is dropped before it has one.
+struct Counted {
+    shared: Arc<Shared>,
+    route: Arc<Route>,
+    backend: Arc<str>,
+    outcome: &'static str,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.shared.metrics.attempted(&self.route.state.metrics, &self.backend, self.outcome);
+    }
+}
+
+impl Run<'_> {
+    /// Begins to ask a backend.
+    pub(super) fn start(
+        &mut self,
+        choice: Choice,
+        slot: Slot,
+        asked: Asked,
+    ) -> Option<impl Future<Output = (Try, Result<Answer, Failure>)> + use<>> {
+        let backend = Arc::clone(&self.route.backends[choice.at]);
+        let Asked { endpoint, body, stitch } = asked;
+        let to = backend.request(endpoint)?;
+        let (limits, hurried) = self.limits(choice.at);
+        let headers = self.errand.headers.clone();
+        self.errand.settlement.attempts += 1;
+        let counted = Counted {
+            shared: Arc::clone(&self.errand.settlement.shared),
+            route: Arc::clone(&self.route),
+            backend: Arc::clone(&backend.name),
+            outcome: "Cancelled",
+        };
+        let Choice { at, permit, calling, .. } = choice;
+        let key = to.key.as_ref().map(|(_, key)| Arc::clone(key));
+        let held = Held { calling, slot };
+        let attempt_made = Try { at, backend, permit, held, key, stitch, hurried, counted };
+        Some(async move {
+            let outcome = attempt(&attempt_made.backend, to, headers, body, limits).await;
+            (attempt_made, outcome)
+        })
+    }
+
+    /// How long the backend at `at` may take, and whether that is less than what the route says.
+    ///
+    /// While another backend is left, one attempt gets at most half of the time that remains, so that a caller with little
+    /// time is failed over as well. An answer in one piece may take as long as the call has where no other is left.
+    fn limits(&self, at: usize) -> (Limits, bool) {
+        let timeouts = &self.route.policy.timeouts;
+        let others = (0..self.route.backends.len())
+            .any(|other| other != at && !self.tried.contains(other) && !self.barred.contains(other));
+        let streamed = self.errand.call.stream;
+        let policy =
+            if streamed { Some(timeouts.first_token_ms) } else { others.then_some(timeouts.answer_ms) };
+        let policy = policy.map(Duration::from_millis);
+        let half = others.then(|| self.errand.deadline.saturating_duration_since(Instant::now()) / 2);
+        let begin = policy.into_iter().chain(half).min();
+        let byte_idle = Duration::from_millis(timeouts.byte_idle_ms);
+        let may_be_silent = self.errand.broken.is_some();
+        (Limits { begin, byte_idle, may_be_silent }, begin < policy)
+    }
+
+    /// What follows the end of an attempt.
+    pub(super) fn ended(
+        &mut self,
+        mut attempt: Try,
+        outcome: Result<Answer, Failure>,
+    ) -> Result<Served, After> {
+        let settlement = &mut self.errand.settlement;
+        match outcome {
+            // A refusal, or something that is no stream: the client is in the middle of one.
+            Ok(answer) if self.errand.broken.is_some() && !answer.stream => {
+                attempt.counted.outcome = Cause::Unfit.as_str();
+                Err(self.failed(attempt, Cause::Unfit.into()))
+            }
+            Ok(answer) => {
+                attempt.held.slot.answered();
+                // A caller's mistake says nothing of the backend's health.
+                if answer.head.status.is_success() {
+                    attempt.permit.succeeded();
+                    attempt.held.calling.answered();
+                }
+                attempt.counted.outcome = "Answered";
+                settlement.backend = Some(Arc::clone(&attempt.backend.name));
+                Ok(Served { answer, backend: attempt.backend, held: attempt.held, stitch: attempt.stitch })
+            }
+            Err(failure) => {
+                attempt.counted.outcome = failure.cause.as_str();
+                Err(self.failed(attempt, failure))
+            }
+        }
+    }
+
+    fn failed(&mut self, attempt: Try, failure: Failure) -> After {
+        let Try { at, backend, permit, held, key, hurried, .. } = attempt;
+        let settlement = &mut self.errand.settlement;
+        let verdict = failure.verdict();
+        let another_key = tell_account(&held.slot, &failure, key.as_deref());
+        match verdict.kind {
+            Some(kind) if verdict.counts && !another_key && !(hurried && kind == RetryOn::Timeout) => {
+                permit.failed(judge::name(kind), kind == RetryOn::Timeout);
+            }
+            _ => drop(permit),
+        }
+        let reason = failure.cause.as_str();
+        tracing::warn!(route = %self.route.state.metrics.label, backend = %backend.name, attempt = settlement.attempts, reason, detail = %failure.detail, request_id = settlement.request_id.to_str().unwrap_or_default(), "attempt failed");
+        let policy = &self.route.policy.failover;
+        if another_key {
+            // The account is well: it is asked again at once, with its next key, and that is the same attempt.
+            settlement.attempts -= 1;
+            self.note(failure, &backend.name);
+            return After::Another;
+        }
+        self.tried.insert(at);
+        let longest = Duration::from_millis(policy.backoff_max_ms);
+        if verdict.next == Next::Elsewhere || failure.retry_after.is_some_and(|after| after > longest) {
+            self.barred.insert(at);
+        }
+        let retry = verdict.next != Next::Never && verdict.kind.is_none_or(|k| policy.retry_on.contains(&k));
+        self.note(failure, &backend.name);
+        if retry { After::Another } else { After::Nothing }
+    }
+}
+
+/// Tells the account what a failure says of it. Returns whether another of its keys may do.
+fn tell_account(slot: &Slot, failure: &Failure, key: Option<&Key>) -> bool {
+    match (failure.cause, key) {
+        (Cause::KeyRefused, Some(key)) => slot.failed(&AccountFailure::KeyRefused(key)),
+        (Cause::OutOfBalance, _) => slot.failed(&AccountFailure::OutOfBalance),
+        (Cause::RateLimitedAccount | Cause::RateLimitedTenant, _) => {
+            let text = String::from_utf8_lossy(failure.text.as_deref().unwrap_or_default());
+            slot.failed(&AccountFailure::RateLimited { retry_after: failure.retry_after, text: &text })
+        }
+        _ => false,
+    }
+}
