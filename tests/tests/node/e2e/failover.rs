@@ -20,6 +20,8 @@ pub async fn next_request(site: &Site<'_>, client: &Client) -> anyhow::Result<()
     is_from("primary", &client.ask().await?)?;
     let pod = site.kubectl(&format!("get pods -n {MODELS} -l app=primary -o name")).await?;
     let process = Process::find("mock-deepseek", pod.trim().trim_start_matches("pod/"))?;
+    // Held still, so that it cannot take its leave when the kubelet asks it to.
+    process.signal("STOP")?;
     upstream::scale(site, "primary", 0).await?;
     process.kill().await?;
     let asked = Instant::now();
