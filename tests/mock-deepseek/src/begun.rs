@@ -55,13 +55,13 @@ impl Begun {
 /// The rest of `whole` after `begun`, whoever began it: the name in brackets is not compared. A beginning that this
 /// server would not have said is followed by all of it.
 fn rest(whole: &str, begun: &str) -> Pieces {
-    let rest = unnamed(whole).strip_prefix(unnamed(begun));
+    let rest = whole.strip_prefix(begun).or_else(|| unnamed(whole).strip_prefix(unnamed(begun)));
     Pieces::words(&rest.map_or_else(|| format!(" {whole}"), str::to_owned))
 }
 
 fn unnamed(text: &str) -> &str {
     match text.split_once(']') {
-        Some((name, rest)) if name.starts_with('[') => rest.strip_prefix(' ').unwrap_or(rest),
+        Some((name, rest)) if name.starts_with('[') => rest,
         _ => text,
     }
 }
@@ -110,6 +110,8 @@ mod tests {
         let whole = || Pieces::words("[b m] You said: hello");
         let go_on = |content: &str| Begun { reasoning: String::new(), content: content.into() };
         assert_eq!(go_on("[a n] You said:").rest_of_content(whole()).text(), " hello");
+        assert_eq!(go_on("[a n]").rest_of_content(whole()).text(), " You said: hello");
+        assert_eq!(go_on("[b").rest_of_content(whole()).text(), " m] You said: hello");
         assert_eq!(go_on("Nobody").rest_of_content(whole()).text(), " [b m] You said: hello");
         assert_eq!(go_on("").rest_of_content(whole()).text(), "[b m] You said: hello");
     }
