@@ -153,6 +153,28 @@ async fn vllm_and_sglang_go_on_by_their_own_words() -> Result<()> {
 }
 
 #[tokio::test]
+async fn sglang_goes_on_inside_of_reasoning_and_after_it_and_vllm_after_it() -> Result<()> {
+    let whole = unbroken(&ask(true)).await?;
+    for (flavor, cut) in [(Flavor::SgLang, 8), (Flavor::SgLang, 26), (Flavor::Vllm, 26)] {
+        let (a, b) = (upstream("a").await?, Mock::start(Options::flavored("b", flavor)).await?);
+        a.set_default(format!("cut_after={cut}").as_str());
+        let gateway = flavored(&[(&a, Flavor::DeepSeek), (&b, flavor)], RESUME).await?;
+        let heard = hear(&gateway, &ask(true)).await?;
+        assert_eq!(heard.in_essence(), whole.clone().in_essence(), "{flavor:?} after {cut}");
+        let request = b.last_request().expect("one");
+        let said = last_message(&request)["content"].as_str().unwrap_or_default().to_owned();
+        let (thinks, marks) = match (flavor, cut) {
+            (Flavor::SgLang, 8) => (true, 0),
+            (Flavor::SgLang, _) => (true, 1),
+            _ => (false, 0),
+        };
+        assert_eq!(request.json()["chat_template_kwargs"]["thinking"], thinks, "{flavor:?} after {cut}");
+        assert_eq!(said.matches("</think>").count(), marks, "{said}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_vllm_or_sglang_began_deepseek_goes_on_with() -> Result<()> {
     for flavor in [Flavor::Vllm, Flavor::SgLang] {
         let (a, b) = (Mock::start(Options::flavored("a", flavor)).await?, upstream("b").await?);
