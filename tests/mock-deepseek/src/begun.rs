@@ -50,7 +50,7 @@ impl Begun {
 
     /// What is left of the content.
     pub(crate) fn rest_of_content(&self, whole: Pieces) -> Pieces {
-        if self.content.is_empty() { whole } else { rest(&whole.text(), &self.content) }
+        if self.content.is_empty() || whole.len() == 0 { whole } else { rest(&whole.text(), &self.content) }
     }
 }
 

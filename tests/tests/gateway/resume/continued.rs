@@ -174,6 +174,29 @@ async fn sglang_goes_on_inside_of_reasoning_and_after_it_and_vllm_after_it() -> 
     Ok(())
 }
 
+/// A server that takes the beginning of an answer for all of it says nothing more: that is not believed of vLLM.
+#[tokio::test]
+async fn a_backend_that_does_not_go_on_is_replaced_and_its_breaker_stays_closed() -> Result<()> {
+    let whole = unbroken(&ask(false)).await?;
+    let (a, b, c) = (
+        upstream("a").await?,
+        Mock::start(Options::flavored("b", Flavor::Vllm)).await?,
+        upstream("c").await?,
+    );
+    a.set_default("cut_after=6");
+    b.set_default("chunks=0");
+    let policy =
+        RESUME.replace("attempts: 4", "attempts: 4, circuitBreaker: {errorPercent: 1, minRequests: 1}");
+    let gateway =
+        flavored(&[(&a, Flavor::DeepSeek), (&b, Flavor::Vllm), (&c, Flavor::DeepSeek)], &policy).await?;
+    assert_eq!(hear(&gateway, &ask(false)).await?.in_essence(), whole.in_essence());
+    assert_eq!([&a, &b, &c].map(|mock| mock.stats().requests), [1, 1, 1]);
+    let report = client().get(gateway.admin_url("/status")).send().await?.json::<Value>().await?;
+    let state = |at: usize| report["backends"][at]["state"].as_str();
+    assert_eq!((state(0), state(1)), (Some("Open"), Some("Healthy")), "{report}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_vllm_or_sglang_began_deepseek_goes_on_with() -> Result<()> {
     for flavor in [Flavor::Vllm, Flavor::SgLang] {
