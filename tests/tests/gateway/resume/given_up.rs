@@ -17,7 +17,7 @@ fn assert_given_up(heard: &Heard, outcome: &str, told: &str) {
 }
 
 async fn assert_noted(gateway: &Gateway, outcome: &str) -> Result<()> {
-    assert_eq!(came_to(gateway, outcome).await?, 1.0, "{outcome}");
+    assert_eq!(came_to(gateway, outcome).await?, 1, "{outcome}");
     gateway.wait_for_log(&format!("\"resume\":\"{outcome}\"")).await
 }
 

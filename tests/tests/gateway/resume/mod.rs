@@ -135,14 +135,14 @@ async fn flavored(upstreams: &[(&Mock, Flavor)], more: &str) -> Result<Gateway> 
 }
 
 /// A counter on the metrics page, 0 where it is not there.
-async fn counter(gateway: &Gateway, series: &str) -> Result<f64> {
+async fn counter(gateway: &Gateway, series: &str) -> Result<u64> {
     let metrics = client().get(gateway.admin_url("/metrics")).send().await?.text().await?;
     let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.map_or(Ok(0.0), |value| value.parse().context("a number"))
+    line.map_or(Ok(0), |value| value.parse().context("a number"))
 }
 
 /// How many streams of the route came to this.
-async fn came_to(gateway: &Gateway, outcome: &str) -> Result<f64> {
+async fn came_to(gateway: &Gateway, outcome: &str) -> Result<u64> {
     let series =
         format!("deepseek_gateway_stream_resumes_total{{route=\"default/chat\",outcome=\"{outcome}\"}}");
     counter(gateway, &series).await
