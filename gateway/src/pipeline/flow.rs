@@ -118,6 +118,12 @@ impl Flow {
         self.stream.as_ref()?.thread.as_deref()
     }
 
+    /// Whether the present backend was to go on with the answer and did not.
+    #[must_use]
+    pub fn went_astray(&self) -> bool {
+        self.place().is_some_and(|at| self.thread().is_some_and(|thread| thread.astray.contains(at)))
+    }
+
     /// Leaves the backend, whose part of the answer broke.
     pub fn leave(&mut self) {
         self.ready.clear();

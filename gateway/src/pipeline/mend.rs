@@ -51,7 +51,8 @@ pub enum Mend {
 /// Tells the backend's breaker of a break, and what follows it. Nothing more of that backend is wanted.
 pub fn mend(mut flow: Box<Flow>, cause: Cause) -> Mend {
     let verdict = cause.verdict();
-    if verdict.counts {
+    // One that cannot go on with another's answer is well all the same.
+    if verdict.counts && !flow.went_astray() {
         flow.backend.breaker.broke("StreamInterrupted");
     }
     flow.leave();

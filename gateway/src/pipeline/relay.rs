@@ -2,8 +2,9 @@
 //!
 //! A stream whose first token takes long gets its head and keep-alive comments while backends are still asked. One that
 //! breaks off, stalls or ends without a finish is [mended](super::mend) where the route wants that and it can be; else it
-//! gets one explicit error event: a cut answer is never passed off as a whole one. Where no such event is possible (a JSON body), the connection is cut. Dropping the relay drops the call and its
-//! connections at once: that is how a client's cancellation arrives at the backend.
+//! gets one explicit error event: a cut answer is never passed off as a whole one. Where no such event is possible (a
+//! JSON body), the connection is cut. Dropping the relay drops the call and its connections at once: that is how a
+//! client's cancellation arrives at the backend.
 
 use super::dispatch::{Errand, Served};
 use super::endpoint::Endpoint;

@@ -2,6 +2,7 @@
 //!
 //! DeepSeek's beta takes an assistant's message with `prefix: true`, its `reasoning_content` included; vLLM and SGLang
 //! take `continue_final_message`, and the reasoning so far in its own field or between `<think>` marks in the content.
+//! SGLang, where it thinks, puts the opening mark there itself: what comes before the closing one is reasoning.
 //! Servers that cannot go on begin anew: whoever believed otherwise gets the text twice.
 
 use crate::{flavor::Flavor, pieces::Pieces, request::ChatRequest, request::Message};
@@ -15,7 +16,7 @@ pub(crate) struct Begun {
 
 impl Begun {
     /// What the request wants to be gone on from, if it does and this server can.
-    pub(crate) fn of(request: &ChatRequest, flavor: Flavor) -> Option<Self> {
+    pub(crate) fn of(request: &ChatRequest, thinking: bool, flavor: Flavor) -> Option<Self> {
         let Some(Message::Assistant { content, reasoning_content, reasoning, prefix, tool_calls: None }) =
             request.messages.last()
         else {
@@ -28,7 +29,8 @@ impl Begun {
         };
         let content = content.as_ref().map_or("", |content| content.text.as_str());
         let own_field = reasoning_content.as_ref().or(reasoning.as_ref());
-        let (reasoning, content) = match (own_field, content.strip_prefix("<think>")) {
+        let opened = (flavor == Flavor::SgLang && thinking).then_some(content);
+        let (reasoning, content) = match (own_field, content.strip_prefix("<think>").or(opened)) {
             (Some(reasoning), _) => (reasoning.as_str(), content),
             (None, Some(marked)) => marked.split_once("</think>").unwrap_or((marked, "")),
             (None, None) => ("", content),
@@ -48,20 +50,20 @@ impl Begun {
 
     /// What is left of the content.
     pub(crate) fn rest_of_content(&self, whole: Pieces) -> Pieces {
-        if self.content.is_empty() { whole } else { rest(&whole.text(), &self.content) }
+        if self.content.is_empty() || whole.len() == 0 { whole } else { rest(&whole.text(), &self.content) }
     }
 }
 
 /// The rest of `whole` after `begun`, whoever began it: the name in brackets is not compared. A beginning that this
 /// server would not have said is followed by all of it.
 fn rest(whole: &str, begun: &str) -> Pieces {
-    let rest = unnamed(whole).strip_prefix(unnamed(begun));
+    let rest = whole.strip_prefix(begun).or_else(|| unnamed(whole).strip_prefix(unnamed(begun)));
     Pieces::words(&rest.map_or_else(|| format!(" {whole}"), str::to_owned))
 }
 
 fn unnamed(text: &str) -> &str {
     match text.split_once(']') {
-        Some((name, rest)) if name.starts_with('[') => rest.strip_prefix(' ').unwrap_or(rest),
+        Some((name, rest)) if name.starts_with('[') => rest,
         _ => text,
     }
 }
@@ -75,7 +77,7 @@ mod tests {
         let body = format!(
             r#"{{"model":"m","messages":[{{"role":"user","content":"x"}},{{"role":"assistant",{last}}}]{more}}}"#
         );
-        Begun::of(&parse(body.as_bytes()).unwrap(), flavor)
+        Begun::of(&parse(body.as_bytes()).unwrap(), false, flavor)
     }
 
     #[test]
@@ -106,10 +108,24 @@ mod tests {
     }
 
     #[test]
+    fn sglang_opens_the_reasoning_itself() {
+        let begun = |content: &str| {
+            let body = format!(
+                r#"{{"model":"m","messages":[{{"role":"assistant","content":"{content}"}}],"continue_final_message":true}}"#
+            );
+            Begun::of(&parse(body.as_bytes()).unwrap(), true, Flavor::SgLang).unwrap()
+        };
+        assert_eq!(begun("hm"), Begun { reasoning: "hm".into(), content: String::new() });
+        assert_eq!(begun("hm</think>so"), Begun { reasoning: "hm".into(), content: "so".into() });
+    }
+
+    #[test]
     fn what_another_began_is_gone_on_and_what_nobody_said_is_followed_by_all() {
         let whole = || Pieces::words("[b m] You said: hello");
         let go_on = |content: &str| Begun { reasoning: String::new(), content: content.into() };
         assert_eq!(go_on("[a n] You said:").rest_of_content(whole()).text(), " hello");
+        assert_eq!(go_on("[a n]").rest_of_content(whole()).text(), " You said: hello");
+        assert_eq!(go_on("[b").rest_of_content(whole()).text(), " m] You said: hello");
         assert_eq!(go_on("Nobody").rest_of_content(whole()).text(), " [b m] You said: hello");
         assert_eq!(go_on("").rest_of_content(whole()).text(), "[b m] You said: hello");
     }

@@ -45,7 +45,7 @@ pub(crate) fn chat(request: ChatRequest, house: House<'_>) -> Result<Ask, Refusa
         Message::User { content } => Some(content.text.clone()),
         _ => None,
     });
-    let begun = Begun::of(&request, house.options.flavor);
+    let begun = Begun::of(&request, thinking, house.options.flavor);
     let tool_names: Vec<_> = request.tools.unwrap_or_default().into_iter().map(Tool::into_name).collect();
     let forced_tool = match request.tool_choice {
         Some(ToolChoice::Named(name)) => Some(name),

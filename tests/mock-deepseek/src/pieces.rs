@@ -19,6 +19,8 @@ impl Pieces {
             let carried = parts.last_mut().and_then(|last| last.ends_with(' ').then(|| last.pop())).flatten();
             parts.push(carried.into_iter().chain(part.chars()).collect());
         }
+        // A text that begins with a space leaves nothing of its first part.
+        parts.retain(|part| !part.is_empty());
         Self { parts: parts.into(), ..Self::default() }
     }
 

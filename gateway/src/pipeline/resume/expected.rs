@@ -1,6 +1,7 @@
 //! What the beginning of a continuation may turn out to be, other than the rest of the answer.
 //!
-//! A server may repeat the prefix it was given: that is dropped, if it is all of it, word for word. And the cut may
+//! A server may repeat the prefix it was given: that is dropped, if it is all of it, word for word, and not a text that
+//! is one thing said several times, which may well be said once more. And the cut may
 //! have split a stop sequence, which a server only looks for in what it writes itself: the answer then ends where the
 //! two parts of the sequence meet. While either is possible, what is heard is held back; that is a token or two.
 
@@ -40,7 +41,7 @@ impl Expected {
                 .collect::<Vec<_>>()
         };
         Self {
-            echo: (said.len() >= SHORTEST_ECHO).then(|| said.to_owned()),
+            echo: (said.len() >= SHORTEST_ECHO && !repeats_itself(said)).then(|| said.to_owned()),
             stops: stops.iter().flat_map(rests).collect(),
             heard: String::new(),
         }
@@ -93,6 +94,13 @@ impl Expected {
     }
 }
 
+/// Whether a text is a shorter one several times over.
+fn repeats_itself(text: &str) -> bool {
+    let twice = text.repeat(2);
+    let again = memchr::memmem::find(&twice.as_bytes()[1..], text.as_bytes());
+    again.is_some_and(|at| at + 1 < text.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +120,9 @@ mod tests {
             assert!(expected.is_over());
         }
         assert!(Expected::after("ha", &[]).is_over(), "\"haha\" is a word");
+        let lines = "All work and no play.\n".repeat(2);
+        assert!(Expected::after(&lines, &[]).is_over(), "and these two lines may be four");
+        assert!(!Expected::after(&format!("{lines}All"), &[]).is_over());
     }
 
     #[test]

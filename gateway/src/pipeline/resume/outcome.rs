@@ -37,3 +37,20 @@ outcomes! {
     /// Not continued: no attempt at it succeeded, or none was left.
     Failed;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_them_all_and_no_others() {
+        let page = include_str!("../../../../docs/streams.md");
+        let table =
+            page.split("### What became of it").nth(1).and_then(|rest| rest.split("Each break").next());
+        let told: Vec<_> = table
+            .into_iter()
+            .flat_map(|table| table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()))
+            .collect();
+        assert_eq!(told, Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect::<Vec<_>>());
+    }
+}

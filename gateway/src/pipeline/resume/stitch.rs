@@ -13,6 +13,9 @@ use super::usage::Before;
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 
+/// The most that is held back, in bytes of events: thousands of them. A server that still repeats is not going on.
+const MOST_HELD: usize = 4 << 20;
+
 /// Joins one continuation to what was sent before.
 #[expect(clippy::struct_excessive_bools, reason = "each is seen or not by itself: no states of one machine")]
 pub struct Stitch {
@@ -92,6 +95,7 @@ impl Stitch {
                     out.extend_from_slice(&self.held.split());
                     out.extend_from_slice(&edits.apply(&event));
                 }
+                Fate::Hold if self.held.len() > MOST_HELD => return Stitched::Astray(out.freeze()),
                 Fate::Hold => self.held.extend_from_slice(&edits.apply(&event)),
                 Fate::Drop => {}
                 Fate::Over => {
@@ -110,7 +114,9 @@ impl Stitch {
             Payload::Nothing => return Fate::PassAhead,
             Payload::Done | Payload::Unreadable => return Fate::Pass,
         };
-        self.rename(&chunk, event, data, edits);
+        if chunk.choices.is_some() {
+            self.rename(&chunk, event, data, edits);
+        }
         if let Some(usage) = chunk.usage {
             self.before.add_to(usage, event, edits);
         }

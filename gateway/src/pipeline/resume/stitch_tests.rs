@@ -58,6 +58,22 @@ fn a_field_that_the_first_backend_sent_is_added() {
 }
 
 #[test]
+fn what_is_no_chunk_passes_as_it_is() {
+    let mut stitch = Stitch::new(&sent("", "So"), 1, &[], true);
+    for other in ["{}", r#"{"type":"ping"}"#, "{broken"] {
+        assert_eq!(passed(stitch.push(&event(other))), format!("data: {other}\n\n"));
+    }
+}
+
+#[test]
+fn a_server_that_repeats_without_end_is_astray() {
+    let said = "a word and another, ".repeat(250_000) + "end";
+    let mut stitch = Stitch::new(&sent("", &said[..4 << 20]), 1, &[], true);
+    let mut pieces = said.as_bytes().chunks(1000).map(|piece| String::from_utf8_lossy(piece));
+    assert!(pieces.any(|piece| matches!(stitch.push(&says("content", &piece)), Stitched::Astray(_))));
+}
+
+#[test]
 fn token_counts_in_a_chunk_of_their_own_are_added_up() {
     let mut stitch = Stitch::new(&sent("We", "So"), 2, &[], true);
     let counts = event(
