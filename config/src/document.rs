@@ -147,7 +147,7 @@ pub struct Gateway {
     pub drain_timeout_ms: u64,
     /// Gateway pods that share each quota: every pod enforces its part of a limit.
     pub pods: u32,
-    /// The pod that asks providers for the balances of accounts; absent: every pod does (standalone: the only one).
+    /// The pod that asks providers for the balances of accounts; absent: no pod is ready to (standalone: the process does).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance_poller: Option<String>,
     /// Requests in flight that a pod takes; above it 503 at once.

@@ -9,6 +9,7 @@
 //! Plain data behind one lock, held for short, never across an await. Whatever changes here tells which resources to
 //! reconcile; nothing here does I/O.
 
+pub mod accounts;
 pub mod children;
 pub mod desired;
 pub mod documents;

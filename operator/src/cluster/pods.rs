@@ -1,10 +1,12 @@
 //! Gateway pods and what they say they loaded.
 
 use super::Name;
+use super::accounts::{self, Account};
 use deepseek_config::document::{Kind, ObjectId};
 use deepseek_config::report::{BackendReport, LoadedObject, Report, RouteReport};
 use deepseek_crds::labels;
 use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
@@ -19,6 +21,8 @@ pub struct Pod {
     pub address: Option<IpAddr>,
     /// Whether it takes requests.
     pub ready: bool,
+    /// When it was made.
+    pub created: Option<Time>,
 }
 
 impl Pod {
@@ -38,6 +42,7 @@ impl Pod {
             gateway: ObjectId::new(Kind::Gateway, namespace.clone(), gateway),
             address: address.filter(|_| !leaving),
             ready: ready && !leaving,
+            created: meta.creation_timestamp.clone(),
         };
         Some(((namespace, meta.name.clone()?), known))
     }
@@ -49,6 +54,7 @@ struct Said {
     objects: HashMap<ObjectId, LoadedObject>,
     backends: HashMap<ObjectId, Vec<BackendReport>>,
     routes: Vec<RouteReport>,
+    accounts: HashMap<ObjectId, accounts::Said>,
 }
 
 /// Every gateway pod.
@@ -95,7 +101,8 @@ impl Pods {
         if self.pods.get(name).is_none_or(|pod| pod.uid != uid) {
             return BTreeSet::new();
         }
-        let mut new = Said { routes: report.routes, ..Said::default() };
+        let accounts = accounts::by_account(&report.backends, report.accounts);
+        let mut new = Said { routes: report.routes, accounts, ..Said::default() };
         new.objects.extend(report.objects.into_iter().map(|object| (object.id.clone(), object)));
         for backend in report.backends {
             new.backends.entry(backend.route.clone()).or_default().push(backend);
@@ -103,6 +110,7 @@ impl Pods {
         let old = self.said.remove(name).unwrap_or_default();
         let mut changed = differing(&old.objects, &new.objects);
         changed.extend(differing(&old.backends, &new.backends));
+        changed.extend(differing(&old.accounts, &new.accounts));
         self.said.insert(name.clone(), new);
         changed
     }
@@ -153,6 +161,24 @@ impl Pods {
         said.filter_map(|said| said.backends.get(route)).flatten()
     }
 
+    /// What the ready pods of `gateways` say of the account `id`.
+    pub fn account<'a>(&self, gateways: impl IntoIterator<Item = &'a ObjectId>, id: &ObjectId) -> Account {
+        let mut account = Account::default();
+        for gateway in gateways {
+            let said = self.of(gateway).filter_map(|(name, _)| self.said.get(name)?.accounts.get(id));
+            said.for_each(|said| account.add(said));
+        }
+        account
+    }
+
+    /// The pod of `gateway` that asks for balances: the one that has been there for longest among those that are ready.
+    /// It goes by what is there alone, so that a new operator elects the same one; and a pod that joins changes nothing.
+    pub fn poller(&self, gateway: &ObjectId) -> Option<&str> {
+        let created = |pod: &Pod| pod.created.as_ref().map(|created| created.0);
+        let oldest = self.of(gateway).min_by_key(|(name, pod)| (created(pod), *name));
+        oldest.map(|((_, name), _)| name.as_str())
+    }
+
     /// What each pod counted for each route.
     pub fn counters(&self) -> impl Iterator<Item = (&Name, &RouteReport)> {
         self.said.iter().flat_map(|(name, said)| said.routes.iter().map(move |route| (name, route)))
@@ -184,7 +210,7 @@ mod tests {
     }
 
     fn pod(ready: bool) -> Pod {
-        Pod { uid: "u1".to_owned(), gateway: gateway(), address: None, ready }
+        Pod { uid: "u1".to_owned(), gateway: gateway(), address: None, ready, created: None }
     }
 
     fn object(id: &ObjectId, sha256: &str, refused: Option<&str>) -> LoadedObject {
@@ -208,6 +234,25 @@ mod tests {
         assert_eq!(pods.report(&name(), "u1", second), BTreeSet::from([b.clone()]));
         assert_eq!(pods.report(&name(), "u1", report(vec![object(&b, "2", None)])), BTreeSet::from([a]));
         assert_eq!(pods.report(&name(), "another uid", report(vec![])), BTreeSet::new());
+    }
+
+    #[test]
+    fn the_oldest_ready_pod_asks_for_balances_and_the_next_one_when_it_goes() {
+        let mut pods = Pods::default();
+        let put = |pods: &mut Pods, name: &str, second: i64, ready: bool| {
+            let created = jiff::Timestamp::from_second(second).ok().map(Time);
+            pods.put(&("ns".to_owned(), name.to_owned()), Pod { created, ..pod(ready) });
+        };
+        assert_eq!(pods.poller(&gateway()), None);
+        put(&mut pods, "gw-b", 10, true);
+        put(&mut pods, "gw-c", 10, true);
+        assert_eq!(pods.poller(&gateway()), Some("gw-b"));
+        put(&mut pods, "gw-a", 20, true);
+        assert_eq!(pods.poller(&gateway()), Some("gw-b"), "a pod that joins changes nothing");
+        put(&mut pods, "gw-b", 10, false);
+        assert_eq!(pods.poller(&gateway()), Some("gw-c"));
+        pods.remove(&("ns".to_owned(), "gw-c".to_owned()));
+        assert_eq!(pods.poller(&gateway()), Some("gw-a"));
     }
 
     #[test]

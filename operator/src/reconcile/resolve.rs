@@ -2,11 +2,13 @@
 
 use crate::cluster::Cluster;
 use crate::cluster::documents::Stored;
-use crate::cluster::resources::Known;
+use crate::cluster::resources::{Known, Status};
 use crate::context::Context;
 use crate::queue::Work;
 use deepseek_config::compile::Compilation;
 use deepseek_config::document::{Kind, ObjectId};
+use deepseek_crds::conditions::{ConditionType, Reason};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -34,7 +36,7 @@ pub struct Facts {
 /// Gathers what is known of `id`.
 pub fn resolve(cx: &Context, id: &ObjectId) -> Facts {
     let mut cluster = cx.cluster.lock();
-    let compilation = cluster.world.compile(id);
+    let compilation = compile(&mut cluster, id);
     note_desired(cx, &mut cluster, id, compilation.as_ref());
     let stored: Vec<Stored> = cluster.documents.of_owner(id).cloned().collect();
     let outputs = compilation.iter().flat_map(|c| &c.outputs).map(|output| &output.gateway);
@@ -53,6 +55,32 @@ pub fn resolve(cx: &Context, id: &ObjectId) -> Facts {
         revoked,
         unread: !cluster.stale_secrets.is_empty() || !cluster.world.unread_secrets().is_empty(),
     }
+}
+
+/// What `id` compiles to. Of an account that includes whether it is out of balance, by the word of the pod that asks.
+fn compile(cluster: &mut Cluster, id: &ObjectId) -> Option<Compilation> {
+    let compilation = cluster.world.compile(id)?;
+    if id.kind != Kind::Backend || compilation.outputs.is_empty() {
+        return Some(compilation);
+    }
+    let account = cluster.pods.account(compilation.outputs.iter().map(|output| &output.gateway), id);
+    // While another pod takes over, or after a start, nobody has been told yet: what was known last holds.
+    let denied =
+        account.denied || (account.balance.is_none() && cluster.resources.get(id).is_some_and(was_denied));
+    if cluster.world.set_parked(id, denied).is_empty() {
+        Some(compilation)
+    } else {
+        cluster.world.compile(id)
+    }
+}
+
+/// Whether the stored status says that there is no balance, as the provider told it.
+fn was_denied(known: &Known) -> bool {
+    let Status::Backend(status) = &known.status else { return false };
+    let out = |condition: &Condition| {
+        condition.type_ == ConditionType::Funded.as_str() && condition.reason == Reason::OutOfBalance.as_str()
+    };
+    status.balance.is_some() && status.conditions.iter().any(out)
 }
 
 /// Notes what `id` compiles to now, and puts into the queue whom that concerns.

@@ -1,5 +1,6 @@
-//! The four conditions of every kind. Pure.
+//! The four conditions of every kind, and the fifth of an account. Pure.
 
+use super::account;
 use super::facts::Facts;
 use deepseek_config::compile::Finding;
 use deepseek_crds::conditions::{ConditionType, Reason, condition, set};
@@ -10,14 +11,20 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub fn conditions(old: &[Condition], facts: &Facts, now: &Time) -> Vec<Condition> {
     let mut conditions = old.to_vec();
     let programmed = programmed(facts);
-    let ready = ready(facts, &programmed);
+    let funded = account::funded(old, facts);
+    let ready = ready(facts, &programmed, funded.as_ref());
     let findings = [
-        (ConditionType::Accepted, facts.verdict.accepted.clone()),
-        (ConditionType::ResolvedRefs, facts.verdict.resolved_refs.clone()),
-        (ConditionType::Programmed, programmed),
-        (ConditionType::Ready, ready),
+        (ConditionType::Accepted, Some(facts.verdict.accepted.clone())),
+        (ConditionType::ResolvedRefs, Some(facts.verdict.resolved_refs.clone())),
+        (ConditionType::Programmed, Some(programmed)),
+        (ConditionType::Ready, Some(ready)),
+        (ConditionType::Funded, funded),
     ];
-    for (type_, Finding { ok, reason, message }) in findings {
+    for (type_, finding) in findings {
+        let Some(Finding { ok, reason, message }) = finding else {
+            conditions.retain(|known| known.type_ != type_.as_str());
+            continue;
+        };
         set(&mut conditions, condition(type_, ok, reason, message, facts.generation, now.clone()));
     }
     conditions
@@ -65,7 +72,7 @@ fn programmed(facts: &Facts) -> Finding {
     finding(true, Reason::Programmed, message)
 }
 
-fn ready(facts: &Facts, programmed: &Finding) -> Finding {
+fn ready(facts: &Facts, programmed: &Finding, funded: Option<&Finding>) -> Finding {
     let verdict = &facts.verdict;
     if !verdict.ok() {
         let cause = if verdict.accepted.ok { &verdict.resolved_refs } else { &verdict.accepted };
@@ -85,6 +92,9 @@ fn ready(facts: &Facts, programmed: &Finding) -> Finding {
     {
         let message = format!("{} of at least {} gateway pods are ready.", workload.ready, workload.min);
         return finding(false, Reason::DeploymentUnavailable, message);
+    }
+    if let Some(funded) = funded.filter(|funded| funded.reason == Reason::OutOfBalance) {
+        return funded.clone();
     }
     let out = facts.backends.iter().all(|backend| backend.state >= BackendState::Open);
     if out && !facts.backends.is_empty() {

@@ -1,8 +1,10 @@
 //! What a status is computed from: read from memory once, then pure.
 
 use crate::cluster::Cluster;
+use crate::cluster::accounts::Account;
 use crate::cluster::children::ChildKind;
 use crate::cluster::pods::Loaded;
+use crate::cluster::resources::Status;
 use crate::gateway::names;
 use crate::queue::Work;
 use crate::reconcile::{Have, Owner, Plan};
@@ -39,6 +41,12 @@ pub struct Facts {
     pub traffic: Option<RouteTraffic>,
     /// Of a gateway: its workload.
     pub workload: Option<Workload>,
+    /// Of a backend: its account as the pods see it.
+    pub account: Account,
+    /// Of a backend: whether a pod is to ask for its balance.
+    pub watched: bool,
+    /// Of a backend: whether its balance was known when its status was written.
+    pub had_balance: bool,
 }
 
 /// The workload of a gateway.
@@ -71,6 +79,8 @@ pub fn gather(cluster: &Cluster, plan: &Plan, owner: &Owner, have: &Have) -> Fac
         pods.current += said.current;
         pods.refused = pods.refused.or(said.refused);
     }
+    let is_backend = plan.id.kind == Kind::Backend;
+    let account = if is_backend { cluster.pods.account(&gateways, &plan.id) } else { Account::default() };
     let waits_for = have.waits_for.as_ref().map(|work| match work {
         Work::Keys(gateway) => format!("the projected keys of {gateway}"),
         Work::Resource(id) => id.to_string(),
@@ -86,6 +96,9 @@ pub fn gather(cluster: &Cluster, plan: &Plan, owner: &Owner, have: &Have) -> Fac
         backends: backends(cluster, plan, &gateways),
         traffic: cluster.traffic.of(&plan.id).cloned(),
         workload: workload(cluster, &plan.id),
+        account,
+        watched: is_backend && !gateways.is_empty() && watched(plan),
+        had_balance: matches!(&owner.known.status, Status::Backend(status) if status.balance.is_some()),
         gateways,
     }
 }
@@ -121,6 +134,15 @@ fn backends(cluster: &Cluster, plan: &Plan, gateways: &[ObjectId]) -> Vec<Backen
         }
     }
     backends
+}
+
+/// Whether the balance is asked for. What is refused may have asked for it as well: its last good documents are served.
+fn watched(plan: &Plan) -> bool {
+    plan.outputs.is_empty()
+        || plan.outputs.iter().any(|output| match &output.document.body {
+            Body::Backend(backend) => backend.balance.is_some(),
+            _ => false,
+        })
 }
 
 fn workload(cluster: &Cluster, id: &ObjectId) -> Option<Workload> {

@@ -1,5 +1,6 @@
 //! The status of each kind. Pure.
 
+use super::account;
 use super::conditions::conditions;
 use super::facts::Facts;
 use crate::cluster::resources::Status;
@@ -21,12 +22,13 @@ pub fn status(id: &ObjectId, old: &Status, facts: &Facts, now: &Time) -> Status 
             routes: Some(facts.routes),
             conditions,
         }),
-        Kind::Backend => Status::Backend(DeepSeekBackendStatus {
-            observed_generation,
-            routes: Some(facts.routes),
-            conditions,
-            ..DeepSeekBackendStatus::default()
-        }),
+        Kind::Backend => {
+            let old = match old {
+                Status::Backend(old) => old,
+                _ => &DeepSeekBackendStatus::default(),
+            };
+            Status::Backend(account::status(old, facts, conditions))
+        }
         Kind::Consumer => Status::Consumer(DeepSeekConsumerStatus {
             observed_generation,
             gateways: loaded(facts),

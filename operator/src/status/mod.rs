@@ -4,6 +4,7 @@
 //! (pure), and [`report`] writes it. A passing state that is about to end anyway (a document was just written, pods load
 //! it within milliseconds) is held back for a moment, so that most changes cost one write.
 
+mod account;
 mod conditions;
 mod facts;
 mod kinds;
@@ -32,6 +33,8 @@ const HOLD: Duration = Duration::from_secs(1);
 const WAIT: Duration = Duration::from_secs(5);
 /// How often a status is written for figures alone.
 const FIGURES: Duration = Duration::from_secs(1);
+/// The same for what is paid for every call: the balance and what is learned of an account.
+const MONEY: Duration = Duration::from_mins(1);
 
 /// Writes the status of `plan`'s resource where it differs.
 pub async fn report(cx: &Context, plan: &Plan, have: &Have) -> Result<Outcome> {
@@ -60,7 +63,11 @@ pub async fn report(cx: &Context, plan: &Plan, have: &Have) -> Result<Outcome> {
     if new.conditions() == old.conditions()
         && let Some(written) = owner.known.figures_written
     {
-        let left = FIGURES.saturating_sub(written.elapsed());
+        let pause = match (old, &new) {
+            (Status::Backend(old), Status::Backend(new)) if account::only_money_moved(old, new) => MONEY,
+            _ => FIGURES,
+        };
+        let left = pause.saturating_sub(written.elapsed());
         if !left.is_zero() {
             return Ok(Outcome::Later(left));
         }

@@ -77,7 +77,10 @@ pub fn pods(
 
 fn settle(cx: &Context, cluster: &mut Cluster, gateway: &ObjectId) {
     let ready = cluster.pods.ready(gateway);
-    if cluster.world.set_pods(gateway, ready).is_empty() {
+    let poller = cluster.pods.poller(gateway).map(str::to_owned);
+    let mut touched = cluster.world.set_pods(gateway, ready);
+    touched.extend(cluster.world.set_balance_poller(gateway, poller));
+    if touched.is_empty() {
         cx.queue.add_after(Work::Resource(gateway.clone()), SETTLE);
     } else {
         cx.queue.add(Work::Resource(gateway.clone()));

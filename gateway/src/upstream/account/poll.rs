@@ -1,8 +1,8 @@
 //! Asking providers for the balances of accounts: `GET /user/balance`, which is free. Never a call that costs.
 //!
-//! One pod of a gateway does it, the one the operator elected; a gateway without operator does it by itself. It goes over
-//! the account's own connections, and says nothing to circuit breakers: that a balance cannot be asked for does not mean
-//! that calls would fail.
+//! One pod of a gateway does it, the one the operator elected, and none until it has; a process that is no pod, and knows
+//! of none that is elected, does it by itself. It goes over the account's own connections, and says nothing to circuit
+//! breakers: that a balance cannot be asked for does not mean that calls would fail.
 
 use super::balance::Balance;
 use super::watch::{ANSWER_WITHIN, every};
@@ -27,7 +27,7 @@ pub async fn follow(context: Arc<Context>, pod: Option<String>) {
     loop {
         ticks.tick().await;
         let elected = context.snapshot.load().settings.balance_poller.clone();
-        let is_ours = elected.is_none() || elected == pod;
+        let is_ours = elected == pod;
         for account in context.shared.accounts.all() {
             if is_ours {
                 ask_if_due(account);

@@ -167,6 +167,8 @@ fn container(input: &Input<'_>, resources: Option<ResourceRequirements>) -> Cont
         env: Some(vec![
             from_field("POD_NAME", "metadata.name"),
             from_field("POD_NAMESPACE", "metadata.namespace"),
+            // Kubernetes 1.35 copies it from the node to its pods; before, and on nodes without zones, it is empty.
+            from_field("GATEWAY_ZONE", "metadata.labels['topology.kubernetes.io/zone']"),
         ]),
         ports: Some(listeners.chain([admin]).collect()),
         startup_probe: Some(probe("/startupz", 1, 1, 120)),
