@@ -66,6 +66,13 @@ impl InFlight {
         gauge.inc();
         Self(gauge.clone())
     }
+
+    /// Adds one, where there are fewer than `most`.
+    pub fn enter_below(gauge: &Gauge, most: i64) -> Option<Self> {
+        let before = gauge.inc();
+        let entered = Self(gauge.clone());
+        (before < most).then_some(entered)
+    }
 }
 
 impl Drop for InFlight {
