@@ -11,7 +11,7 @@ use reqwest::Response;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 const SOON: Duration = Duration::from_secs(20);
 const CHAT: &str = "/v1/chat/completions";
@@ -157,5 +157,70 @@ async fn new_limits_hold_for_the_next_request() -> Result<()> {
         Ok(())
     })
     .await;
+    Ok(())
+}
+
+/// A client of a stream that reads only what it is told to, over a connection whose own buffer is small.
+struct SlowReader(TcpStream);
+
+impl SlowReader {
+    /// Begins a stream, and reads its head and a little more.
+    async fn begin(gateway: &Gateway) -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(4096)?;
+        let mut socket = socket.connect(gateway.address()).await?;
+        let body = hello_streamed().to_string();
+        let head = format!(
+            "POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        socket.write_all(head.as_bytes()).await?;
+        let mut first = [0; 1024];
+        socket.read_exact(&mut first).await?;
+        ensure!(first.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&first));
+        Ok(Self(socket))
+    }
+}
+
+/// Resident memory of a gateway, in bytes.
+fn resident(gateway: &Gateway) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid().context("it runs")?))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? * 1024)
+}
+
+/// Frames sent to each of the streams, once no more are sent.
+async fn frames_at_rest(a: &Mock) -> Vec<u64> {
+    let mut before = Vec::new();
+    eventually("the backend sends no more", Duration::from_mins(2), async || {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now: Vec<_> = a.requests().iter().map(|request| request.frames).collect();
+        let same = now == before;
+        before = now;
+        ensure!(same, "it still sends");
+        Ok(())
+    })
+    .await;
+    before
+}
+
+#[tokio::test]
+async fn slow_readers_slow_their_backend_and_take_little_memory() -> Result<()> {
+    const READERS: usize = 100;
+    const FRAME: u64 = 10_000;
+    let a = upstream("a").await?;
+    a.set_default("chunks=5000&chunk_bytes=10000&thinking=false");
+    let gateway = Gateway::standalone(&world(&route(&[&a], ""))).await?;
+    SlowReader::begin(&gateway).await?;
+    let before = resident(&gateway)?;
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        readers.push(SlowReader::begin(&gateway).await?);
+    }
+    let frames = frames_at_rest(&a).await;
+    let grown = resident(&gateway)?.saturating_sub(before);
+    println!("{frames:?} {} KB each", grown / READERS as u64 / 1024);
+    assert!(frames.iter().all(|frames| frames * FRAME < 20_000_000), "{frames:?}");
+    assert!(grown < READERS as u64 * 300_000, "{grown} bytes for {READERS} readers");
     Ok(())
 }
