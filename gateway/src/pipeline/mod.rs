@@ -180,11 +180,12 @@ async fn respond(errand: Errand, form: Form, interval: Duration) -> Response<Rep
         let (outcome, errand) = run(errand).await;
         return begin(outcome, errand, form, interval);
     }
+    let deadline = errand.deadline;
     let mut dispatching: Dispatching = Box::pin(run(errand));
     if let Ok((outcome, errand)) = tokio::time::timeout(interval, &mut dispatching).await {
         return begin(outcome, errand, form, interval);
     }
-    let relay = Relay::dispatching(dispatching, form, interval);
+    let relay = Relay::dispatching(dispatching, form, interval, deadline);
     let mut response = Response::new(ReplyBody::Relay(Box::new(relay)));
     headers::of_our_own(response.headers_mut(), form);
     response

@@ -95,10 +95,12 @@ async fn converse(
         ended = connection.as_mut() => return ended,
         () = &mut cut => return Ok(()),
         () = activity.never_asked(HEAD_TIMEOUT) => return Ok(()),
+        () = activity.overstayed() => return Ok(()),
         () = async { closing.await; activity.quiet(QUIET).await } => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         ended = connection => ended,
         () = cut => Ok(()),
+        () = activity.overstayed() => Ok(()),
     }
 }

@@ -180,6 +180,20 @@ impl SlowReader {
         ensure!(first.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&first));
         Ok(Self(socket))
     }
+
+    /// Reads as fast as it can until `end` has come.
+    async fn read_until(&mut self, end: &str) -> Result<String> {
+        let (mut text, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+        loop {
+            let length = self.0.read(&mut buffer).await?;
+            ensure!(length > 0, "it ended before {end}");
+            text.extend_from_slice(&buffer[..length]);
+            let tail = &text[text.len().saturating_sub(length + end.len())..];
+            if String::from_utf8_lossy(tail).contains(end) {
+                return Ok(String::from_utf8_lossy(&text).into_owned());
+            }
+        }
+    }
 }
 
 /// Resident memory of a gateway, in bytes.
@@ -222,5 +236,39 @@ async fn slow_readers_slow_their_backend_and_take_little_memory() -> Result<()> 
     println!("{frames:?} {} KB each", grown / READERS as u64 / 1024);
     assert!(frames.iter().all(|frames| frames * FRAME < 20_000_000), "{frames:?}");
     assert!(grown < READERS as u64 * 300_000, "{grown} bytes for {READERS} readers");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_time_that_a_client_does_not_read_is_not_held_against_its_backend() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("chunks=3000&chunk_bytes=10000&thinking=false");
+    let clocks = "  timeouts: {idle: 1s, byteIdle: 1s, firstToken: 60s}\n";
+    let gateway = Gateway::standalone(&world(&route(&[&a], clocks))).await?;
+    let mut reader = SlowReader::begin(&gateway).await?;
+    // The backend is at a standstill for longer than both clocks allow.
+    let frames = frames_at_rest(&a).await;
+    assert!(frames[0] < 3000, "all of it was sent");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let answer = reader.read_until("[DONE]").await?;
+    assert!(!answer.contains("\"error\""), "it was told of an error");
+    assert!(payloads(&answer).len() >= 3000, "{} payloads", payloads(&answer).len());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_cut_after_the_calls_deadline() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("chunks=5000&chunk_bytes=10000&thinking=false");
+    let clocks = "  timeouts: {idle: 2s, byteIdle: 2s, firstToken: 2s, request: 2s}\n";
+    let gateway = Gateway::standalone(&world(&route(&[&a], clocks))).await?;
+    let mut reader = SlowReader::begin(&gateway).await?;
+    a.wait_for(|stats| stats.cancelled == 1, Duration::from_mins(1)).await?;
+    at_rest(&gateway).await;
+    let mut rest = Vec::new();
+    // What the kernel still has, and then an end or a reset.
+    let _reset = reader.0.read_to_end(&mut rest).await;
+    let rest = String::from_utf8_lossy(&rest);
+    assert!(!rest.contains("[DONE]"), "it is not passed off as a whole answer");
     Ok(())
 }
