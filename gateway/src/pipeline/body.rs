@@ -1,6 +1,7 @@
-//! Reading the request body: whole, up to a limit, in time.
+//! Reading the request body: whole, up to a limit, in time, and only where there is room for it.
 
 use super::error::{Code, GatewayError};
+use super::shed::{Buffered, Reason, Shed};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body::Body as _;
@@ -11,8 +12,22 @@ use std::time::Duration;
 /// How long a client may take to send its body.
 const READ_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Reads the whole body. One that arrives in one piece is not copied.
-pub async fn read(headers: &HeaderMap, body: Incoming, limit: u64) -> Result<Bytes, GatewayError> {
+/// What bodies are read into.
+pub struct Room<'a> {
+    /// What one body takes of the gateway's memory.
+    pub held: &'a mut Buffered,
+    /// Who refuses where nothing is left.
+    pub shed: &'a Shed,
+}
+
+/// Reads the whole body. One that arrives in one piece is not copied. What its head announces has to find room before
+/// any of it is read.
+pub async fn read(
+    headers: &HeaderMap,
+    body: Incoming,
+    limit: u64,
+    mut room: Room<'_>,
+) -> Result<Bytes, GatewayError> {
     let encoding = headers.get(header::CONTENT_ENCODING);
     if encoding.is_some_and(|e| !e.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(GatewayError::new(
@@ -23,27 +38,45 @@ pub async fn read(headers: &HeaderMap, body: Incoming, limit: u64) -> Result<Byt
     if body.size_hint().lower() > limit {
         return Err(too_large(limit));
     }
-    tokio::time::timeout(READ_TIMEOUT, collect(body, limit)).await.unwrap_or_else(|_| {
+    let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    room.hold(expected)?;
+    tokio::time::timeout(READ_TIMEOUT, collect(body, limit, expected, room)).await.unwrap_or_else(|_| {
         let message = format!("The request body did not arrive within {} seconds.", READ_TIMEOUT.as_secs());
         Err(GatewayError::new(Code::RequestTimeout, message))
     })
 }
 
-async fn collect(mut body: Incoming, limit: u64) -> Result<Bytes, GatewayError> {
+async fn collect(
+    mut body: Incoming,
+    limit: u64,
+    expected: usize,
+    mut room: Room<'_>,
+) -> Result<Bytes, GatewayError> {
     let Some(first) = next(&mut body).await? else { return Ok(Bytes::new()) };
     if body.size_hint().exact() == Some(0) && first.len() as u64 <= limit {
         return Ok(first);
     }
-    let expected = usize::try_from(body.size_hint().lower().min(limit)).unwrap_or(0);
-    let mut whole = BytesMut::with_capacity(first.len() + expected);
-    whole.extend_from_slice(&first);
-    while whole.len() as u64 <= limit {
-        match next(&mut body).await? {
-            Some(chunk) => whole.extend_from_slice(&chunk),
-            None => return Ok(whole.freeze()),
+    let mut whole = BytesMut::with_capacity(expected);
+    let mut chunk = Some(first);
+    while let Some(more) = chunk {
+        let length = whole.len() + more.len();
+        if length as u64 > limit {
+            return Err(too_large(limit));
         }
+        if length > whole.capacity() {
+            // As the buffer grows: to twice its size.
+            room.hold(length.max(whole.capacity() * 2))?;
+        }
+        whole.extend_from_slice(&more);
+        chunk = next(&mut body).await?;
     }
-    Err(too_large(limit))
+    Ok(whole.freeze())
+}
+
+impl Room<'_> {
+    fn hold(&mut self, bytes: usize) -> Result<(), GatewayError> {
+        self.held.hold(bytes).map_err(|_| self.shed.refused(Reason::BufferedBytes))
+    }
 }
 
 async fn next(body: &mut Incoming) -> Result<Option<Bytes>, GatewayError> {

@@ -92,6 +92,8 @@ codes! {
     UpstreamTimeout = "upstream_timeout", GATEWAY_TIMEOUT, "api_error";
     /// Every backend's circuit breaker is open.
     NoHealthyBackend = "no_healthy_backend", SERVICE_UNAVAILABLE, "api_error";
+    /// The gateway has as many requests, or as many bytes of them, as it takes.
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE, "api_error";
 }
 
 #[derive(Serialize)]

@@ -191,6 +191,14 @@ impl Flow {
         }
     }
 
+    /// The client did not ask for more for so long: that time is not the backend's.
+    pub fn was_left_for(&mut self, time: Duration) {
+        self.last_byte += time;
+        if let Some(stream) = &mut self.stream {
+            stream.last_data += time;
+        }
+    }
+
     /// When to look at [`Self::overdue`] at the latest.
     pub fn due(&self) -> Instant {
         let deadline = self.errand.deadline.min(self.last_byte + self.byte_idle);

@@ -1,6 +1,7 @@
 //! What the data path counts. Label values come from closed sets, routes and backends; never from a request.
 
 use super::resume::outcome::Outcome;
+use super::shed::Reason;
 use deepseek_config::document::ObjectId;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -22,8 +23,11 @@ pub struct Metrics {
     estimated: Family<RouteLabels, Counter>,
     malformed: Family<RouteLabels, Counter>,
     resumes: Family<ResumeLabels, Counter>,
+    shed: Family<ShedLabels, Counter>,
     /// Requests in flight, streams included.
     pub in_flight: Gauge,
+    /// Bytes held in memory for requests and their answers.
+    pub buffered: Gauge,
     /// Streams in flight.
     pub streams: Gauge,
     /// Open client connections.
@@ -81,6 +85,11 @@ struct ResumeLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShedLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct QuotaLabels {
     route: Arc<str>,
     unit: &'static str,
@@ -106,7 +115,9 @@ impl Metrics {
             estimated: Family::default(),
             malformed: Family::default(),
             resumes: Family::default(),
+            shed: Family::default(),
             in_flight: Gauge::default(),
+            buffered: Gauge::default(),
             streams: Gauge::default(),
             connections: Gauge::default(),
         };
@@ -158,12 +169,27 @@ impl Metrics {
             "Requests in flight, streams included",
             metrics.in_flight.clone(),
         );
+        registry.register(
+            "deepseek_gateway_shed",
+            "Requests refused and answers broken off because the gateway is overloaded, by what it lacked",
+            metrics.shed.clone(),
+        );
+        registry.register_with_unit(
+            "deepseek_gateway_buffered",
+            "Memory held for the bodies of requests and for answers on their way",
+            Unit::Bytes,
+            metrics.buffered.clone(),
+        );
         registry.register("deepseek_gateway_streams_in_flight", "Streams in flight", metrics.streams.clone());
         registry.register(
             "deepseek_gateway_connections",
             "Open client connections",
             metrics.connections.clone(),
         );
+        // A counter that has not counted yet is shown all the same: alerts need its zero.
+        for reason in Reason::ALL {
+            drop(metrics.shed.get_or_create(&ShedLabels { reason: reason.as_str() }));
+        }
         metrics
     }
 
@@ -228,6 +254,11 @@ impl Metrics {
     pub fn resumed(&self, route: &RouteMetrics, outcome: Outcome) {
         let labels = ResumeLabels { route: Arc::clone(&route.label), outcome: outcome.as_str() };
         self.resumes.get_or_create(&labels).inc();
+    }
+
+    /// Counts what was refused or broken off for want of room.
+    pub fn shed(&self, reason: Reason) {
+        self.shed.get_or_create(&ShedLabels { reason: reason.as_str() }).inc();
     }
 
     /// Counts a request over a quota.

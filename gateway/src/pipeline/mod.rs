@@ -20,14 +20,16 @@ pub mod relay;
 pub mod reply;
 pub mod resume;
 pub mod settle;
+pub mod shed;
 pub mod tap;
 pub mod watch;
 pub mod window;
 
-use crate::drain::{Drain, Token};
+use crate::drain::Drain;
 use crate::snapshot::{Consumer, Route, Shared, Snapshot};
 use crate::upstream::headers;
 use arc_swap::ArcSwap;
+use body::Room;
 use check::Call;
 use dispatch::{Errand, Served};
 use endpoint::Endpoint;
@@ -35,9 +37,10 @@ use error::{Code, GatewayError};
 use flow::Flow;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use relay::{Dispatching, Form, InFlight, Relay};
+use relay::{Dispatching, Form, Relay};
 use reply::ReplyBody;
 use settle::{Ending, Settlement};
+use shed::Place;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -56,16 +59,21 @@ pub struct Context {
 }
 
 /// When a request's head arrived, and what counts it as in flight until its answer has ended.
-type Begun = (Instant, (Token, InFlight));
+type Begun = (Instant, Place);
 
 /// Answers one request. Never fails: what goes wrong becomes an answer.
 pub async fn handle(context: &Context, request: Request<Incoming>) -> Response<ReplyBody> {
     let started = Instant::now();
-    let in_flight = (context.drain.request(), InFlight::enter(&context.shared.metrics.in_flight));
     let request_id = request.headers().get(REQUEST_ID).cloned().unwrap_or_else(new_request_id);
-    let mut response = match Endpoint::find(request.method(), request.uri().path()) {
-        Ok(endpoint) => serve(context, endpoint, request, &request_id, (started, in_flight)).await,
-        Err(error) => refuse(context, "unknown", error),
+    let found = Endpoint::find(request.method(), request.uri().path());
+    let label = found.as_ref().map_or("unknown", |endpoint| endpoint.as_str());
+    let placed = found.and_then(|endpoint| {
+        let settings = &context.snapshot.load().settings;
+        Ok((endpoint, context.shared.shed.enter(settings, context.drain.request())?))
+    });
+    let mut response = match placed {
+        Ok((endpoint, place)) => serve(context, endpoint, request, &request_id, (started, place)).await,
+        Err(error) => refuse(context, label, error),
     };
     response.headers_mut().entry(REQUEST_ID).or_insert(request_id);
     response
@@ -76,7 +84,7 @@ async fn serve(
     endpoint: Endpoint,
     request: Request<Incoming>,
     request_id: &HeaderValue,
-    begun: Begun,
+    mut begun: Begun,
 ) -> Response<ReplyBody> {
     let snapshot = context.snapshot.load_full();
     let (head, body) = request.into_parts();
@@ -89,7 +97,9 @@ async fn serve(
         return models::list(&snapshot, &consumer);
     }
     let matched = async {
-        let body = body::read(&head.headers, body, snapshot.settings.max_request_body_bytes).await?;
+        let limit = snapshot.settings.max_request_body_bytes;
+        let room = Room { held: &mut begun.1.body, shed: &context.shared.shed };
+        let body = body::read(&head.headers, body, limit, room).await?;
         let call = check::check(endpoint, &body)?;
         let route = match_route(&snapshot, &consumer, &call)?;
         Ok((call, route))
@@ -124,7 +134,7 @@ async fn answer(
     call: Call,
     headers: HeaderMap,
     deadline: tokio::time::Instant,
-    (started, in_flight): Begun,
+    (started, place): Begun,
 ) -> Response<ReplyBody> {
     route.state.requests.fetch_add(1, Ordering::Relaxed);
     let admitted = admit::admit(&context.shared, &route, &consumer, &call);
@@ -143,7 +153,7 @@ async fn answer(
         estimated_output: 0,
         request_id: headers.get(REQUEST_ID).cloned().unwrap_or_else(new_request_id),
         ending: Ending::Cancelled,
-        in_flight,
+        place,
     };
     let limits = match admitted {
         Ok(admission) => {
@@ -170,11 +180,12 @@ async fn respond(errand: Errand, form: Form, interval: Duration) -> Response<Rep
         let (outcome, errand) = run(errand).await;
         return begin(outcome, errand, form, interval);
     }
+    let deadline = errand.deadline;
     let mut dispatching: Dispatching = Box::pin(run(errand));
     if let Ok((outcome, errand)) = tokio::time::timeout(interval, &mut dispatching).await {
         return begin(outcome, errand, form, interval);
     }
-    let relay = Relay::dispatching(dispatching, form, interval);
+    let relay = Relay::dispatching(dispatching, form, interval, deadline);
     let mut response = Response::new(ReplyBody::Relay(Box::new(relay)));
     headers::of_our_own(response.headers_mut(), form);
     response

@@ -34,7 +34,11 @@ pub struct Relay {
     form: Form,
     /// How long the client is left without a byte.
     interval: Duration,
+    /// When the call must be over.
+    deadline: Instant,
     last_sent: Instant,
+    /// Whether the client has been given a piece and has not asked for the next one.
+    given: bool,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -67,6 +71,13 @@ impl InFlight {
         gauge.inc();
         Self(gauge.clone())
     }
+
+    /// Adds one, where there are fewer than `most`.
+    pub fn enter_below(gauge: &Gauge, most: i64) -> Option<Self> {
+        let before = gauge.inc();
+        let entered = Self(gauge.clone());
+        (before < most).then_some(entered)
+    }
 }
 
 impl Drop for InFlight {
@@ -79,21 +90,27 @@ impl Relay {
     /// Passes on an answer that has begun.
     #[must_use]
     pub fn flowing(flow: Flow, form: Form, interval: Duration) -> Self {
-        Self::new(State::Flowing(Box::new(flow)), form, interval)
+        let deadline = flow.errand.deadline;
+        Self::new(State::Flowing(Box::new(flow)), form, interval, deadline)
     }
 
     /// Gives signs of life until an answer has begun.
     #[must_use]
-    pub fn dispatching(dispatching: Dispatching, form: Form, interval: Duration) -> Self {
-        Self::new(State::Dispatching(dispatching), form, interval)
+    pub fn dispatching(dispatching: Dispatching, form: Form, interval: Duration, deadline: Instant) -> Self {
+        Self::new(State::Dispatching(dispatching), form, interval, deadline)
     }
 
-    fn new(state: State, form: Form, interval: Duration) -> Self {
+    fn new(state: State, form: Form, interval: Duration, deadline: Instant) -> Self {
         let now = Instant::now();
-        let mut relay =
-            Self { state, form, interval, last_sent: now, timer: Box::pin(sleep_until(now + interval)) };
+        let timer = Box::pin(sleep_until(now + interval));
+        let mut relay = Self { state, form, interval, deadline, last_sent: now, given: false, timer };
         relay.set_timer();
         relay
+    }
+
+    /// When the call must be over. A client that does not read does not learn of it: it has to be cut.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// How long the rest is, where that is known.
@@ -106,6 +123,11 @@ impl Relay {
 
     /// The next piece for the client.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        if std::mem::take(&mut self.given)
+            && let State::Flowing(flow) = &mut self.state
+        {
+            flow.was_left_for(self.last_sent.elapsed());
+        }
         loop {
             let step = match &mut self.state {
                 State::Ended => return Poll::Ready(None),
@@ -138,6 +160,7 @@ impl Relay {
             match step {
                 Step::Piece(piece) => {
                     self.last_sent = Instant::now();
+                    self.given = true;
                     return Poll::Ready(Some(Ok(piece)));
                 }
                 Step::End(last) => {

@@ -3,10 +3,9 @@
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
 use super::quota::{Reservation, Unit};
-use super::relay::InFlight;
 use super::reply::ReplyBody;
+use super::shed::Place;
 use super::tap::Usage;
-use crate::drain::Token;
 use crate::snapshot::{Consumer, Route, Shared};
 use http::{HeaderValue, Response};
 use std::sync::Arc;
@@ -55,8 +54,8 @@ pub struct Settlement {
     pub request_id: HeaderValue,
     /// How it ended.
     pub ending: Ending,
-    /// Counts it as in flight.
-    pub in_flight: (Token, InFlight),
+    /// Its place in flight, and what is held for it.
+    pub place: Place,
 }
 
 impl Settlement {

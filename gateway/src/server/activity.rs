@@ -1,14 +1,21 @@
-//! Whether anything goes on on a connection, and since when not.
+//! Whether anything goes on on a connection, since when not, and what goes on for too long.
 
 use crate::pipeline::reply::{BrokenOff, ReplyBody};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// How long after its deadline an answer may still wait for a client that does not read: one that does has been told by
+/// then that time is up.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often that is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What goes on on one connection.
 pub struct Activity(Mutex<State>);
@@ -22,20 +29,37 @@ struct State {
     since: Instant,
     /// Whether a next request is to be expected unannounced: HTTP/2 has its own way of saying farewell.
     unannounced: bool,
+    /// Answers that come from backends, and until when they may take.
+    relayed: HashMap<u64, (Instant, Shared)>,
+    /// The number of the next of them.
+    next: u64,
 }
 
+/// A body that can be taken away from a client that does not read it.
+type Shared = Arc<Mutex<Option<ReplyBody>>>;
+
 /// Counts a request until its answer has ended.
-pub struct Open(Arc<Activity>);
+pub struct Open {
+    activity: Arc<Activity>,
+    relayed: Option<u64>,
+}
 
 /// A body that is counted until it has ended.
 pub struct Counted {
-    body: ReplyBody,
+    body: Shared,
     _open: Open,
 }
 
 impl Default for Activity {
     fn default() -> Self {
-        Self(Mutex::new(State { open: 0, asked: false, since: Instant::now(), unannounced: true }))
+        Self(Mutex::new(State {
+            open: 0,
+            asked: false,
+            since: Instant::now(),
+            unannounced: true,
+            relayed: HashMap::new(),
+            next: 0,
+        }))
     }
 }
 
@@ -47,7 +71,7 @@ impl Activity {
         state.asked = true;
         state.unannounced = one;
         drop(state);
-        Open(Arc::clone(activity))
+        Open { activity: Arc::clone(activity), relayed: None }
     }
 
     /// Resolves when no request has come within `limit` of the beginning; never once one has come.
@@ -55,6 +79,26 @@ impl Activity {
         tokio::time::sleep(limit).await;
         if self.0.lock().asked {
             std::future::pending::<()>().await;
+        }
+    }
+
+    /// Gives up answers that are past their deadline and wait for a client that does not read: their backends and places
+    /// are free again. Resolves on HTTP/1, where nothing else can follow; an HTTP/2 connection goes on.
+    pub async fn overstayed(&self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = Instant::now();
+            let (late, one) = {
+                let mut state = self.0.lock();
+                let late = state.relayed.extract_if(|_, (until, _)| now >= *until);
+                (late.map(|(_, (_, body))| body).collect::<Vec<_>>(), state.unannounced)
+            };
+            for body in &late {
+                drop(body.lock().take());
+            }
+            if one && !late.is_empty() {
+                return;
+            }
         }
     }
 
@@ -79,16 +123,38 @@ impl Activity {
 
 impl Open {
     /// Counts until `body` has ended.
-    pub fn counts(self, body: ReplyBody) -> Counted {
+    pub fn counts(mut self, body: ReplyBody) -> Counted {
+        let until = match &body {
+            ReplyBody::Relay(relay) => Some(relay.deadline() + GRACE),
+            ReplyBody::Full(_) => None,
+        };
+        let body = Arc::new(Mutex::new(Some(body)));
+        if let Some(until) = until {
+            let mut state = self.activity.0.lock();
+            self.relayed = Some(state.next);
+            let number = state.next;
+            state.next += 1;
+            state.relayed.insert(number, (until, Arc::clone(&body)));
+        }
         Counted { body, _open: self }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let mut state = self.0.0.lock();
+        let mut state = self.activity.0.lock();
         state.open -= 1;
         state.since = Instant::now();
+        if let Some(number) = self.relayed {
+            state.relayed.remove(&number);
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        // The client is gone, or has all of it: so its backend learns at once.
+        drop(self.body.lock().take());
     }
 }
 
@@ -100,15 +166,18 @@ impl Body for Counted {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+        match self.body.lock().as_mut() {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(Some(Err(BrokenOff))),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.lock().as_ref().is_some_and(ReplyBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.lock().as_ref().map(ReplyBody::size_hint).unwrap_or_default()
     }
 }
 

@@ -32,16 +32,21 @@ const H2_PING: Duration = Duration::from_secs(30);
 /// far away takes to arrive, and its next request to come.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// The most that waits in memory for a client that reads slowly, on each HTTP/1.1 connection and each HTTP/2 stream:
+/// beyond it the backend is not read from. It is the most that the head of an HTTP/1.1 request may have as well.
+const BUFFER: usize = 32 << 10;
+
 type Failure = Box<dyn Error + Send + Sync>;
 
 static PROTOCOL: LazyLock<auto::Builder<TokioExecutor>> = LazyLock::new(|| {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(KEEP_ALIVE);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(KEEP_ALIVE).max_buf_size(BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(H2_STREAMS)
         .keep_alive_interval(H2_PING)
+        .max_send_buf_size(BUFFER)
         .adaptive_window(true);
     builder
 });
@@ -90,10 +95,12 @@ async fn converse(
         ended = connection.as_mut() => return ended,
         () = &mut cut => return Ok(()),
         () = activity.never_asked(HEAD_TIMEOUT) => return Ok(()),
+        () = activity.overstayed() => return Ok(()),
         () = async { closing.await; activity.quiet(QUIET).await } => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         ended = connection => ended,
         () = cut => Ok(()),
+        () = activity.overstayed() => Ok(()),
     }
 }

@@ -29,9 +29,15 @@ pub struct Bound {
 /// Pause after an accept that failed for want of file descriptors or memory; trying at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What the kernel takes of an answer beyond what is on its way to the client: without a limit several megabytes for each
+/// slow reader, which count as the pod's memory.
+const UNSENT: u32 = 64 << 10;
+
 /// Takes the port of `listener` on `host`.
 pub async fn bind(listener: &document::Listener, host: IpAddr) -> io::Result<Bound> {
     let socket = TcpListener::bind((host, listener.port)).await?;
+    // Each connection inherits it.
+    socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT)?;
     let address = socket.local_addr()?;
     Ok(Bound { name: listener.name.clone(), address, protocol: listener.protocol, socket })
 }

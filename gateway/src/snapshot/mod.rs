@@ -10,6 +10,7 @@ pub use build::{BuildInput, BuildOutput, Refusal, build};
 pub use route::{Lasting, Route, RouteBackend, RouteState, UpstreamRequest};
 
 use crate::pipeline::metrics::Metrics;
+use crate::pipeline::shed::Shed;
 use crate::upstream::account::Accounts;
 use deepseek_config::document::{self, ObjectId};
 use deepseek_config::keys::ApiKeyHash;
@@ -41,6 +42,10 @@ pub struct Settings {
     pub auth: AuthMode,
     /// Largest request body in bytes.
     pub max_request_body_bytes: u64,
+    /// Requests in flight that are taken.
+    pub max_in_flight: u64,
+    /// Bytes of requests and answers that are held in memory.
+    pub max_buffered_bytes: u64,
     /// How much is logged.
     pub log_level: LogLevel,
     /// Ports that clients connect to.
@@ -60,6 +65,8 @@ impl Default for Settings {
         Self {
             auth: AuthMode::ApiKey,
             max_request_body_bytes: 32 << 20,
+            max_in_flight: 10_000,
+            max_buffered_bytes: 256 << 20,
             log_level: LogLevel::Info,
             listeners: Vec::new(),
             drain_delay: Duration::ZERO,
@@ -75,6 +82,8 @@ impl From<&document::Gateway> for Settings {
         Self {
             auth: gateway.auth,
             max_request_body_bytes: gateway.max_request_body_bytes,
+            max_in_flight: gateway.max_in_flight,
+            max_buffered_bytes: gateway.max_buffered_bytes,
             log_level: gateway.log_level,
             listeners: gateway.listeners.clone(),
             drain_delay: Duration::from_millis(gateway.drain_delay_ms),
@@ -110,6 +119,8 @@ pub struct Shared {
     pub accounts: Accounts,
     /// What is counted.
     pub metrics: Metrics,
+    /// What is let in.
+    pub shed: Shed,
     /// The caller of a gateway with `auth.mode: None`.
     pub anonymous: Arc<Consumer>,
     /// The zone that this process is in, where that is known.
@@ -124,6 +135,7 @@ impl Shared {
         Self {
             clients: crate::upstream::client::Clients::default(),
             accounts: Accounts::default(),
+            shed: Shed::new(metrics.clone()),
             metrics,
             anonymous,
             zone,

@@ -28,6 +28,11 @@ pub type Client = hyper_util::client::legacy::Client<Connector, SplicedBody>;
 const POOL_IDLE: Duration = Duration::from_secs(90);
 /// Idle connections kept per host.
 const POOL_MAX_IDLE_PER_HOST: usize = 100;
+/// The most that is read of an answer ahead of its client, on each connection, and the most that its head may have.
+const BUFFER: usize = 32 << 10;
+/// The most that the kernel holds of an answer that waits for its client: it would take several megabytes, which count
+/// as the pod's memory. Enough for a megabyte a second from the other side of the earth.
+const RECEIVED: usize = 128 << 10;
 
 /// All pools.
 #[derive(Default)]
@@ -60,6 +65,7 @@ fn connect_with(tls: rustls::ClientConfig, connect: Duration) -> Client {
     let mut tcp = Tcp::new_with_resolver(Resolver(GaiResolver::new()));
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
+    tcp.set_recv_buffer_size(Some(RECEIVED));
     tcp.set_keepalive(Some(Duration::from_secs(30)));
     let https =
         HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
@@ -67,6 +73,7 @@ fn connect_with(tls: rustls::ClientConfig, connect: Duration) -> Client {
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(POOL_MAX_IDLE_PER_HOST)
+        .http1_max_buf_size(BUFFER)
         .build(Connector { https, timeout: connect })
 }
 

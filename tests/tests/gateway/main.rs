@@ -12,6 +12,7 @@ mod quotas;
 mod refusals;
 mod reload;
 mod resume;
+mod shedding;
 mod splits;
 mod standalone;
 mod support;

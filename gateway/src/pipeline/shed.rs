@@ -1,0 +1,153 @@
+//! Load shedding: how many requests a pod serves at once, and how many bytes it holds in memory for them.
+//!
+//! What is beyond the gateway's `limits` is refused at once, so that what was let in is served well. Both counts are
+//! given back on drop. A request is held to the limits that were current when it began.
+
+use super::error::{Code, GatewayError};
+use super::metrics::Metrics;
+use super::relay::InFlight;
+use crate::drain::Token;
+use crate::snapshot::Settings;
+use parking_lot::Mutex;
+use prometheus_client::metrics::gauge::Gauge;
+use std::time::{Duration, Instant};
+
+/// When a refused client may try again: requests come and go within seconds.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How often a refusal is logged at most, for each reason.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// Why a request is refused: a closed set, also a metric label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// `limits.maxInFlight` requests are in flight.
+    InFlight,
+    /// `limits.maxBufferedBytes` are held in memory.
+    BufferedBytes,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 2] = [Self::InFlight, Self::BufferedBytes];
+
+    /// As it stands in metrics and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InFlight => "in_flight",
+            Self::BufferedBytes => "buffered_bytes",
+        }
+    }
+
+    fn what(self) -> &'static str {
+        match self {
+            Self::InFlight => "This gateway has as many requests in flight as it takes. Try again shortly.",
+            Self::BufferedBytes => "This gateway has no memory left for this request. Try again shortly.",
+        }
+    }
+}
+
+/// There is no room for so many bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// What is let in. The counts are the gauges that metrics show.
+pub struct Shed {
+    metrics: Metrics,
+    logged: [Mutex<Logged>; Reason::ALL.len()],
+}
+
+/// Refusals since the last one that was logged, and when that was.
+#[derive(Default)]
+struct Logged {
+    at: Option<Instant>,
+    since: u64,
+}
+
+/// A request's place in flight, and the bytes held for it.
+pub struct Place {
+    /// Its body.
+    pub body: Buffered,
+    _drain: Token,
+    _in_flight: InFlight,
+}
+
+/// Bytes held in memory for one request.
+pub struct Buffered {
+    all: Gauge,
+    most: u64,
+    bytes: u64,
+}
+
+impl Shed {
+    /// Counts on the gauges of `metrics`.
+    #[must_use]
+    pub fn new(metrics: Metrics) -> Self {
+        Self { metrics, logged: Default::default() }
+    }
+
+    /// A place for one more request. `drain` counts it as well.
+    pub fn enter(&self, settings: &Settings, drain: Token) -> Result<Place, GatewayError> {
+        let entered = InFlight::enter_below(&self.metrics.in_flight, signed(settings.max_in_flight));
+        let in_flight = entered.ok_or_else(|| self.refused(Reason::InFlight))?;
+        let body =
+            Buffered { all: self.metrics.buffered.clone(), most: settings.max_buffered_bytes, bytes: 0 };
+        Ok(Place { body, _drain: drain, _in_flight: in_flight })
+    }
+
+    /// Counts and logs a refusal; what the client is told.
+    pub fn refused(&self, reason: Reason) -> GatewayError {
+        self.metrics.shed(reason);
+        let mut logged = self.logged[reason as usize].lock();
+        logged.since += 1;
+        if logged.at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+            tracing::warn!(
+                reason = reason.as_str(),
+                refused = logged.since,
+                in_flight = self.metrics.in_flight.get(),
+                buffered_bytes = self.metrics.buffered.get(),
+                "overloaded, requests refused"
+            );
+            *logged = Logged { at: Some(Instant::now()), since: 0 };
+        }
+        drop(logged);
+        GatewayError::new(Code::Overloaded, reason.what()).retry_after(Some(RETRY_AFTER))
+    }
+}
+
+impl Buffered {
+    /// Nothing yet, for another part of the same request.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self { all: self.all.clone(), most: self.most, bytes: 0 }
+    }
+
+    /// Holds `bytes` in all. Where there is no room for more, what was held before stays held.
+    pub fn hold(&mut self, bytes: usize) -> Result<(), Full> {
+        let bytes = bytes as u64;
+        if bytes <= self.bytes {
+            self.all.dec_by(signed(self.bytes - bytes));
+            self.bytes = bytes;
+            return Ok(());
+        }
+        let more = signed(bytes - self.bytes);
+        let before = self.all.inc_by(more);
+        if before.saturating_add(more) > signed(self.most) {
+            self.all.dec_by(more);
+            return Err(Full);
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+}
+
+/// Gauges count in signed numbers.
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+impl Drop for Buffered {
+    fn drop(&mut self) {
+        self.all.dec_by(signed(self.bytes));
+    }
+}
