@@ -74,6 +74,16 @@ fn reasoning(flavor: Flavor, message: &Object<'_>, needed: bool, inner: &mut Edi
     }
 }
 
+/// Gives the reasoning of a message in an answer the name that DeepSeek has for it, empty or `null` as it may be. Where a
+/// server says it by both names nothing is missing.
+pub fn name_reasoning(message: &Object<'_>, edit: &mut Edit<'_, '_>) {
+    if message.get(OTHERS).is_none() || message.given(DEEPSEEKS).is_some_and(|own| own.get() != "\"\"") {
+        return;
+    }
+    edit.remove(DEEPSEEKS);
+    edit.rename(OTHERS, DEEPSEEKS);
+}
+
 /// The last message is the beginning of the answer.
 fn go_on(flavor: Flavor, edit: &mut Edit<'_, '_>) -> Result<(), Unfit> {
     match flavor {

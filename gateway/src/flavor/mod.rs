@@ -5,6 +5,7 @@
 //! stand, all else stays as it came. What a server cannot carry is refused ([`Unfit`]) before anything is sent.
 //! `docs/flavors.md` shows it to users.
 
+pub mod answer;
 mod deepseek;
 mod history;
 mod object;
