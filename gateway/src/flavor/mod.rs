@@ -7,6 +7,7 @@
 
 pub mod answer;
 mod deepseek;
+pub mod errors;
 mod history;
 mod object;
 mod thinking;
