@@ -280,3 +280,38 @@ async fn what_is_taken_out_and_put_in_at_the_same_place_does_not_collide() {
     let sent = String::from_utf8(sent.to_bytes().to_vec()).expect("text");
     assert_eq!(sent, r#"{"chat_template_kwargs":{"thinking":true},"model":"m","messages":[]}"#);
 }
+
+#[test]
+fn a_continuation_still_goes_on_after_it_was_fitted() {
+    use crate::pipeline::resume::continuation::{Next, Resumption};
+    use crate::pipeline::resume::transcript::Transcript;
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"x"}],"thinking":{"type":"enabled"},"reasoning_effort":"high","stream":true}"#;
+    let mut transcript = Transcript::default();
+    transcript.add(
+        b"data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"reasoning_content\":\"hm\"}}]}\n\n",
+    );
+    transcript.add(b"data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"so\"}}]}\n\n");
+    let Ok(Next::Ask(resumption)) =
+        Resumption::of(Endpoint::Chat, &Bytes::from_static(body.as_bytes()), &transcript)
+    else {
+        panic!("it can be continued")
+    };
+    let fitted = |flavor: Flavor| -> Value {
+        let asked = resumption.request(flavor).expect("it can go on");
+        let splices = fit(flavor, asked.endpoint, true, &asked.body).expect("fits");
+        let text = std::str::from_utf8(&asked.body).expect("text");
+        serde_json::from_str(&spliced(text, splices)).expect("JSON")
+    };
+    for flavor in [VLLM, SGLang] {
+        let sent = fitted(flavor);
+        assert_eq!(
+            (&sent["continue_final_message"], &sent["add_generation_prompt"]),
+            (&json!(true), &json!(false))
+        );
+        assert!(sent["messages"][1]["content"].as_str().unwrap().ends_with("so"), "{sent}");
+        assert_eq!(sent["chat_template_kwargs"]["thinking"], flavor == SGLang, "{sent}");
+    }
+    let sent = fitted(DeepSeek);
+    let begun = json!({"role": "assistant", "content": "so", "reasoning_content": "hm", "prefix": true});
+    assert_eq!((&sent["messages"][1], &sent["thinking"]["type"]), (&begun, &json!("enabled")));
+}
