@@ -159,7 +159,6 @@ fn known_to_openai(request: &ChatRequest, house: House<'_>) -> Result<(), Refusa
         ("thinking", request.thinking.is_some()),
         ("enable_thinking", request.enable_thinking.is_some()),
         ("chat_template_kwargs", request.chat_template_kwargs.is_some()),
-        ("continue_final_message", request.continue_final_message.is_some()),
         ("user_id", request.user_id.is_some()),
     ];
     match unknown.into_iter().find(|(_, given)| *given) {
