@@ -4,7 +4,7 @@ use memchr::memmem::Finder;
 use std::sync::LazyLock;
 
 /// What the bytes of a body hold that needs a closer look. A body in DeepSeek's own dialect passes unlooked at.
-static SIGNS: LazyLock<[Finder<'static>; 7]> = LazyLock::new(|| {
+static SIGNS: LazyLock<[Finder<'static>; 12]> = LazyLock::new(|| {
     [
         Finder::new("\"developer\""),
         Finder::new("\"max_completion_tokens\""),
@@ -12,6 +12,12 @@ static SIGNS: LazyLock<[Finder<'static>; 7]> = LazyLock::new(|| {
         Finder::new("\"enable_thinking\""),
         Finder::new("\"reasoning\""),
         Finder::new("\"none\""),
+        // What it would leave out.
+        Finder::new("\"guided_"),
+        Finder::new("\"structured_outputs\""),
+        Finder::new("\"regex\""),
+        Finder::new("\"ebnf\""),
+        Finder::new("\"continue_final_message\""),
         // Turns of an assistant with tools at hand have to bring their reasoning.
         Finder::new("\"tools\""),
     ]

@@ -13,20 +13,21 @@ const NO_REASONING: &str = "\" \"";
 const DEEPSEEKS: &str = "reasoning_content";
 const OTHERS: &str = "reasoning";
 
-/// Fits all messages; a beginning to go on from changes the request as well.
+/// Fits all messages; a beginning to go on from changes the request as well. Returns whether there is one.
 pub fn fit(
     flavor: Flavor,
     body: &[u8],
     top: &Object<'_>,
     wish: &Wish<'_>,
     edit: &mut Edit<'_, '_>,
-) -> Result<(), Unfit> {
+) -> Result<bool, Unfit> {
     let messages = top.given("messages").map_or("[]", RawValue::get);
     // What is no list of objects is for the server to refuse.
-    let Ok(messages) = serde_json::from_str::<Vec<&RawValue>>(messages) else { return Ok(()) };
+    let Ok(messages) = serde_json::from_str::<Vec<&RawValue>>(messages) else { return Ok(false) };
     let has_tools = top.given("tools").is_some_and(|tools| !is_empty(tools));
     let bring_reasoning = flavor == Flavor::DeepSeek && has_tools && wish.thinks();
     let last = messages.len().saturating_sub(1);
+    let mut is_begun = false;
     for (at, message) in messages.into_iter().enumerate() {
         let Some(message) = Object::at(body, message) else { continue };
         let mut inner = Edit::new(&message);
@@ -37,6 +38,7 @@ pub fn fit(
             Some("assistant") => {
                 let prefix = message.get("prefix").is_some_and(|prefix| prefix.get() == "true");
                 reasoning(flavor, &message, bring_reasoning && !prefix, &mut inner);
+                is_begun |= prefix && at == last;
                 if flavor != Flavor::DeepSeek {
                     inner.remove("prefix");
                     if prefix && at == last {
@@ -48,7 +50,7 @@ pub fn fit(
         }
         edit.extend(inner.finish());
     }
-    Ok(())
+    Ok(is_begun)
 }
 
 fn is_empty(list: &RawValue) -> bool {
@@ -72,6 +74,16 @@ fn reasoning(flavor: Flavor, message: &Object<'_>, needed: bool, inner: &mut Edi
     } else if needed {
         inner.set(wanted, NO_REASONING);
     }
+}
+
+/// Gives the reasoning of a message in an answer the name that DeepSeek has for it, empty or `null` as it may be. Where a
+/// server says it by both names nothing is missing.
+pub fn name_reasoning(message: &Object<'_>, edit: &mut Edit<'_, '_>) {
+    if message.get(OTHERS).is_none() || message.given(DEEPSEEKS).is_some_and(|own| own.get() != "\"\"") {
+        return;
+    }
+    edit.remove(DEEPSEEKS);
+    edit.rename(OTHERS, DEEPSEEKS);
 }
 
 /// The last message is the beginning of the answer.

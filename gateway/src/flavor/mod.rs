@@ -5,7 +5,10 @@
 //! stand, all else stays as it came. What a server cannot carry is refused ([`Unfit`]) before anything is sent.
 //! `docs/flavors.md` shows it to users.
 
+pub mod answer;
+mod carry;
 mod deepseek;
+pub mod errors;
 mod history;
 mod object;
 mod thinking;
@@ -32,6 +35,7 @@ pub fn fit(flavor: Flavor, endpoint: Endpoint, stream: bool, body: &[u8]) -> Res
         return Ok(Vec::new());
     }
     let Some(top) = Object::of(body) else { return Ok(Vec::new()) };
+    carry::check(flavor, &top)?;
     let mut edit = Edit::new(&top);
     if stream {
         usage::ask(flavor, body, &top, &mut edit);
@@ -52,7 +56,9 @@ pub fn fit(flavor: Flavor, endpoint: Endpoint, stream: bool, body: &[u8]) -> Res
         edit.remove("max_tokens");
         edit.rename("max_completion_tokens", "max_tokens");
     }
-    history::fit(flavor, body, &top, &wish, &mut edit)?;
+    carry::end_user(flavor, &top, &mut edit);
+    let is_prefix = history::fit(flavor, body, &top, &wish, &mut edit)?;
+    carry::beginning(flavor, is_prefix, &top, &mut edit)?;
     Ok(edit.finish())
 }
 

@@ -56,7 +56,8 @@ impl<'a> Object<'a> {
         Self::within(body, value.get().as_bytes())
     }
 
-    fn within(body: &'a [u8], part: &'a [u8]) -> Option<Self> {
+    /// The object that `part`, which was borrowed from `body`, is.
+    pub fn within(body: &'a [u8], part: &'a [u8]) -> Option<Self> {
         let Pairs(pairs) = serde_json::from_slice(part).ok()?;
         let opening = part.iter().position(|byte| *byte == b'{')?;
         let fields = pairs.into_iter().map(|(name, value)| Field {

@@ -154,6 +154,67 @@ fn a_beginning_is_gone_on_from_where_that_can_be_and_refused_elsewhere() {
 }
 
 #[test]
+fn a_beginning_in_vllms_words_is_refused_where_only_deepseeks_would_do() {
+    let body = r#"{"model":"m","messages":[{"role":"assistant","content":"so"}],"continue_final_message":true,"add_generation_prompt":false}"#;
+    for flavor in [VLLM, SGLang] {
+        let sent: Value = serde_json::from_str(&sent_bytes(flavor, body).expect("fits")).expect("JSON");
+        assert_eq!(
+            (&sent["continue_final_message"], &sent["add_generation_prompt"]),
+            (&json!(true), &json!(false))
+        );
+    }
+    for flavor in [DeepSeek, OpenAI, Azure, Ollama, SiliconFlow] {
+        assert_eq!(sent_bytes(flavor, body), Err(Unfit { field: "continue_final_message" }), "{flavor:?}");
+    }
+    // As a broken answer to such a request is continued.
+    let both = body.replace("\"so\"", "\"so\",\"prefix\":true");
+    let sent: Value = serde_json::from_str(&sent_bytes(DeepSeek, &both).expect("fits")).expect("JSON");
+    assert_eq!(
+        sent,
+        json!({"model": "m", "messages": [{"role": "assistant", "content": "so", "prefix": true}]})
+    );
+}
+
+#[test]
+fn what_a_server_would_leave_out_without_a_word_is_refused() {
+    let tools = r#""tools":[{"type":"function","function":{"name":"f"}}],"#;
+    for (said, field, carriers) in [
+        (r#""guided_json":{},"#.to_owned(), "guided_json", &[VLLM][..]),
+        (r#""structured_outputs":{"regex":"a"},"#.to_owned(), "structured_outputs", &[VLLM]),
+        (r#""regex":"a","#.to_owned(), "regex", &[SGLang]),
+        (r#""ebnf":"a","#.to_owned(), "ebnf", &[SGLang]),
+        (
+            format!(r#"{tools}"tool_choice":"required","#),
+            "tool_choice",
+            &[DeepSeek, OpenAI, Azure, SiliconFlow, VLLM, SGLang],
+        ),
+        (
+            format!(r#"{tools}"tool_choice":"none","#),
+            "tool_choice",
+            &[DeepSeek, OpenAI, Azure, SiliconFlow, VLLM, SGLang],
+        ),
+        (r#""n":2,"#.to_owned(), "n", &[DeepSeek, OpenAI, Azure, SiliconFlow, VLLM, SGLang]),
+    ] {
+        for flavor in [DeepSeek, OpenAI, Azure, Ollama, SiliconFlow, VLLM, SGLang] {
+            let wanted = if carriers.contains(&flavor) { None } else { Some(Unfit { field }) };
+            assert_eq!(sent(flavor, &said).err(), wanted, "{flavor:?} {said}");
+        }
+    }
+    for harmless in [r#""guided_json":null,"#.to_owned(), format!(r#"{tools}"tool_choice":"auto","n":1,"#)] {
+        assert!(sent(Ollama, &harmless).is_ok(), "{harmless}");
+    }
+}
+
+#[test]
+fn openai_is_told_of_the_end_user_in_its_own_word() {
+    for flavor in [OpenAI, Azure] {
+        assert_eq!(sent(flavor, r#""user_id":"u","#), Ok(json!({"user": "u"})));
+        assert_eq!(sent(flavor, r#""user":"v","user_id":"u","#), Ok(json!({"user": "v"})));
+    }
+    assert_eq!(sent(Ollama, r#""user_id":"u","#), Ok(json!({"user_id": "u"})));
+}
+
+#[test]
 fn turns_with_tools_at_hand_bring_their_reasoning_to_deepseek() {
     let tools = r#""tools":[{"type":"function","function":{"name":"f"}}],"#;
     let turns = json!([
@@ -218,4 +279,39 @@ async fn what_is_taken_out_and_put_in_at_the_same_place_does_not_collide() {
     let sent = crate::upstream::splice::SplicedBody::new(&body, splices).collect().await.expect("infallible");
     let sent = String::from_utf8(sent.to_bytes().to_vec()).expect("text");
     assert_eq!(sent, r#"{"chat_template_kwargs":{"thinking":true},"model":"m","messages":[]}"#);
+}
+
+#[test]
+fn a_continuation_still_goes_on_after_it_was_fitted() {
+    use crate::pipeline::resume::continuation::{Next, Resumption};
+    use crate::pipeline::resume::transcript::Transcript;
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"x"}],"thinking":{"type":"enabled"},"reasoning_effort":"high","stream":true}"#;
+    let mut transcript = Transcript::default();
+    transcript.add(
+        b"data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"reasoning_content\":\"hm\"}}]}\n\n",
+    );
+    transcript.add(b"data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"so\"}}]}\n\n");
+    let Ok(Next::Ask(resumption)) =
+        Resumption::of(Endpoint::Chat, &Bytes::from_static(body.as_bytes()), &transcript)
+    else {
+        panic!("it can be continued")
+    };
+    let fitted = |flavor: Flavor| -> Value {
+        let asked = resumption.request(flavor).expect("it can go on");
+        let splices = fit(flavor, asked.endpoint, true, &asked.body).expect("fits");
+        let text = std::str::from_utf8(&asked.body).expect("text");
+        serde_json::from_str(&spliced(text, splices)).expect("JSON")
+    };
+    for flavor in [VLLM, SGLang] {
+        let sent = fitted(flavor);
+        assert_eq!(
+            (&sent["continue_final_message"], &sent["add_generation_prompt"]),
+            (&json!(true), &json!(false))
+        );
+        assert!(sent["messages"][1]["content"].as_str().unwrap().ends_with("so"), "{sent}");
+        assert_eq!(sent["chat_template_kwargs"]["thinking"], flavor == SGLang, "{sent}");
+    }
+    let sent = fitted(DeepSeek);
+    let begun = json!({"role": "assistant", "content": "so", "reasoning_content": "hm", "prefix": true});
+    assert_eq!((&sent["messages"][1], &sent["thinking"]["type"]), (&begun, &json!("enabled")));
 }

@@ -19,6 +19,12 @@ fn asked<'a>(body: &'a [u8], top: &Object<'a>) -> (Option<Object<'a>>, bool) {
     (options, asks)
 }
 
+/// Whether the client asks for it itself.
+pub fn is_asked_for(body: &[u8]) -> bool {
+    memchr::memmem::find(body, b"include_usage").is_some()
+        && Object::of(body).is_some_and(|top| asked(body, &top).1)
+}
+
 /// Asks for it.
 pub fn ask(flavor: Flavor, body: &[u8], top: &Object<'_>, edit: &mut Edit<'_, '_>) {
     if !is_on_request(flavor) {

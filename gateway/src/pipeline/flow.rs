@@ -12,6 +12,7 @@ use super::resume::thread::Thread;
 use super::settle::{Ending, Settlement};
 use super::tap::Tap;
 use super::watch::{Look, Watch};
+use crate::flavor::answer::Retelling;
 use crate::snapshot::RouteBackend;
 use crate::upstream::judge::Cause;
 use bytes::{Bytes, BytesMut};
@@ -37,6 +38,8 @@ pub struct Flow {
     rest: Option<Incoming>,
     stream: Option<Stream>,
     tap: Tap,
+    /// What of the backend's words has to be said in others.
+    retelling: Option<Retelling>,
     ended: bool,
     last_byte: Instant,
     byte_idle: Duration,
@@ -97,6 +100,7 @@ impl Flow {
             rest: answer.rest,
             stream,
             tap: Tap::default(),
+            retelling: Retelling::of(backend.flavor, errand.call.endpoint, &errand.call.body),
             ended: false,
             last_byte: now,
             byte_idle,
@@ -140,6 +144,8 @@ impl Flow {
         let now = Instant::now();
         (self.ready, self.rest, self.held) = (answer.first, answer.rest, Some(held));
         (self.backend, self.last_byte) = (backend, now);
+        let call = &self.errand.call;
+        self.retelling = Retelling::of(self.backend.flavor, call.endpoint, &call.body);
         if let Some(stream) = &mut self.stream {
             (stream.framer, stream.broken, stream.last_data) = (Framer::default(), None, now);
             if let Some(thread) = &mut stream.thread {
@@ -254,6 +260,10 @@ impl Flow {
         if look.gave_up {
             self.backend.breaker.broke("StreamInterrupted");
         }
+        let events = match self.retelling {
+            Some(retelling) => retelling.events(events),
+            None => events,
+        };
         Some(events).filter(|events| !events.is_empty())
     }
 

@@ -34,6 +34,7 @@ pub struct Watch {
 static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\":"));
 static CHOICES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"choices\":"));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\":"));
+static OBJECT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"object\":"));
 /// `finish_reason` of an answer that the platform gave up for want of resources.
 const INTERRUPTED: &[u8] = b"insufficient_system_resource";
 
@@ -89,7 +90,7 @@ impl Watch {
         if !(data.starts_with(b"{") && data.ends_with(b"}")) {
             return Chunk::Garbage;
         }
-        if CHOICES.find(data).is_none() && opens_with(&ERROR, data, b'{').is_some() {
+        if CHOICES.find(data).is_none() && is_error(data) {
             return Chunk::Broken(Cause::ErrorMidStream);
         }
         if let Some(reason) = opens_with(&FINISH, data, b'"') {
@@ -124,6 +125,13 @@ enum Chunk {
     Garbage,
     GaveUp,
     Broken(Cause),
+}
+
+/// Whether what is no chunk is an error: in an envelope, a bare text (Ollama), or flat (SGLang).
+fn is_error(data: &[u8]) -> bool {
+    opens_with(&ERROR, data, b'{').is_some()
+        || opens_with(&ERROR, data, b'"').is_some()
+        || opens_with(&OBJECT, data, b'"').is_some_and(|object| object.starts_with(b"error\""))
 }
 
 /// What follows `key` and a value that opens with `first`, in any of its places.
@@ -176,6 +184,10 @@ mod tests {
     fn an_error_or_a_lack_of_resources_breaks_the_stream() {
         let error = "data: {\"error\":{\"message\":\"busy\",\"code\":429}}\n\n";
         assert_eq!(chat().look(error.as_bytes()).broken, Some((0, Cause::ErrorMidStream)));
+        for other in [r#"{"error":"busy"}"#, r#"{"object":"error","message":"busy","code":500}"#] {
+            let look = chat().look(format!("data: {other}\n\n").as_bytes());
+            assert_eq!(look.broken, Some((0, Cause::ErrorMidStream)), "{other}");
+        }
         let lack = FINISHED.replace("stop", "insufficient_system_resource");
         let look = chat().look(format!("{TEXT}{lack}").as_bytes());
         assert_eq!(look.broken, Some((TEXT.len(), Cause::OutOfResourcesMidStream)));

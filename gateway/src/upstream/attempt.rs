@@ -6,12 +6,12 @@
 use super::beginning::{self, Beginning};
 use super::client::ConnectError;
 use super::failure::{Failure, retry_after};
-use super::judge::{Cause, Side, by_status};
+use super::judge::{Cause, Side, by_error, by_status, unfit_field};
 use super::splice::SplicedBody;
 use crate::pipeline::frames::{Framer, data_of};
 use crate::snapshot::{RouteBackend, UpstreamRequest};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use std::borrow::Cow;
@@ -42,6 +42,8 @@ pub struct Limits {
     pub byte_idle: Duration,
     /// Whether a stream that ends without content is an answer: one that goes on with another may have nothing to add.
     pub may_be_silent: bool,
+    /// The largest answer in one piece that is read to its end, in bytes. A larger one is passed on as it comes.
+    pub most_whole: usize,
 }
 
 /// How much of an error's body is read.
@@ -50,8 +52,6 @@ const MAX_ERROR_BODY: usize = 64 << 10;
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How much of a stream may come before its first token: comments, blank lines.
 const MAX_PADDING: usize = 1 << 20;
-/// The largest answer in one piece that is read to its end before any of it goes to the client.
-const MAX_WHOLE: usize = 1 << 20;
 
 /// Sends the request and waits for the answer to begin.
 pub async fn attempt(
@@ -129,11 +129,47 @@ async fn begin(
     let mut body = Reader { body, byte_idle: limits.byte_idle };
     let mut first = VecDeque::new();
     let ended = if stream {
-        first_token(&mut body, &mut first, limits.may_be_silent).await?
+        first_token(&mut body, &mut first, limits.may_be_silent).await
     } else {
-        whole(&mut body, &mut first).await?
+        whole(&mut body, &mut first, limits.most_whole).await
     };
-    Ok(Answer { head, first, rest: (!ended).then_some(body.body), stream })
+    match ended {
+        Ok(ended) => Ok(Answer { head, first, rest: (!ended).then_some(body.body), stream }),
+        Err(failure) => told_late(head, failure),
+    }
+}
+
+/// A refusal of the caller's request that came under a 200, as some servers send it with a stream, is an answer like one
+/// with a status of its own.
+fn told_late(mut head: http::response::Parts, failure: Failure) -> Result<Answer, Failure> {
+    let Failure { cause, text: Some(error), .. } = &failure else { return Err(failure) };
+    if !cause.is_callers_to_read() {
+        return Err(failure);
+    }
+    head.status = StatusCode::BAD_REQUEST;
+    head.headers.remove(header::CONTENT_LENGTH);
+    head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(Answer { head, first: VecDeque::from([Bytes::copy_from_slice(error)]), rest: None, stream: false })
+}
+
+/// What a 200 that is an error, or nothing, stands for. `error` is its data.
+fn failed(cause: Cause, error: &[u8]) -> Failure {
+    let cause = match cause {
+        Cause::ErrorFirst | Cause::ErrorAnswer => by_error(error).unwrap_or(cause),
+        cause => cause,
+    };
+    let text =
+        cause.is_callers_to_read() || matches!(cause, Cause::RateLimitedAccount | Cause::RateLimitedTenant);
+    Failure { text: text.then(|| error.into()), ..refusal(cause, error) }
+}
+
+/// A failure as far as it may be told: providers quote the end of the key in what they say of an account.
+fn refusal(cause: Cause, error: &[u8]) -> Failure {
+    match cause.verdict().side {
+        _ if cause == Cause::Unfit => Failure::unfit(unfit_field(error).unwrap_or("messages")),
+        Side::Account => Failure::from(cause),
+        _ => Failure::quoting(cause, error),
+    }
 }
 
 /// Reads a stream up to its first token. Returns whether that was all of it.
@@ -160,8 +196,8 @@ async fn first_token(
                 return Ok(false);
             }
             Beginning::Failed(cause) => {
-                let envelope = first.back().and_then(|events| data_of(events).next());
-                return Err(Failure::quoting(cause, envelope.unwrap_or_default()));
+                let error = first.back().and_then(|events| data_of(events).next());
+                return Err(failed(cause, error.unwrap_or_default()));
             }
         }
     }
@@ -172,16 +208,16 @@ async fn first_token(
             first.push_back(rest);
             Ok(true)
         }
-        Beginning::Failed(cause) => Err(Failure::quoting(cause, data_of(&rest).next().unwrap_or_default())),
+        Beginning::Failed(cause) => Err(failed(cause, data_of(&rest).next().unwrap_or_default())),
         Beginning::NotYet => Err(Cause::EndedUnbegun.into()),
     }
 }
 
 /// Reads a JSON answer to its end: a part of it is of no use to the client, and one that breaks off can still be
 /// replaced. A larger one is passed on as it comes. Returns whether all of it was read.
-async fn whole(body: &mut Reader, first: &mut VecDeque<Bytes>) -> Result<bool, Failure> {
+async fn whole(body: &mut Reader, first: &mut VecDeque<Bytes>, most: usize) -> Result<bool, Failure> {
     let mut seen = 0;
-    while seen <= MAX_WHOLE {
+    while seen <= most {
         match body.next().await? {
             Some(piece) => {
                 seen += piece.len();
@@ -196,7 +232,7 @@ async fn whole(body: &mut Reader, first: &mut VecDeque<Bytes>) -> Result<bool, F
 fn judge_whole(pieces: &VecDeque<Bytes>) -> Result<(), Failure> {
     let body = joined(pieces);
     match beginning::of_answer(&body) {
-        Beginning::Failed(cause) => Err(Failure::quoting(cause, &body)),
+        Beginning::Failed(cause) => Err(failed(cause, &body)),
         Beginning::NotYet | Beginning::Begun => Ok(()),
     }
 }
@@ -234,15 +270,10 @@ async fn refused(head: http::response::Parts, body: Incoming) -> Result<Answer, 
     let body = body.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
     // A status of the 100s is none of a final answer.
     let cause = by_status(head.status.as_u16(), &body).unwrap_or(Cause::NotHttp);
-    let verdict = cause.verdict();
-    if verdict.side == Side::Caller && verdict.kind.is_none() {
+    if cause.is_callers_to_read() {
         return Ok(Answer { head, first: VecDeque::from([body]), rest: None, stream: false });
     }
-    let mut failure = match verdict.side {
-        // Providers quote the end of the key in these.
-        Side::Account => Failure::from(cause),
-        _ => Failure::quoting(cause, &body),
-    };
+    let mut failure = refusal(cause, &body);
     failure.retry_after = retry_after(&head.headers, SystemTime::now());
     failure.text = (head.status.as_u16() == 429).then(|| Box::from(&*body));
     Err(failure)

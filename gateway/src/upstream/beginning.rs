@@ -44,6 +44,10 @@ struct Frame<'a> {
     choices: Option<Vec<Choice<'a>>>,
     #[serde(borrow, default, rename = "type")]
     event: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    object: Option<Cow<'a, str>>,
+    message: Option<IgnoredAny>,
+    detail: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -68,6 +72,16 @@ struct Message<'a> {
     refusal: Option<Cow<'a, str>>,
     #[serde(default)]
     tool_calls: Option<Vec<IgnoredAny>>,
+}
+
+impl Frame<'_> {
+    /// Whether it is an error: in an envelope, or flat as SGLang, SiliconFlow and FastAPI have it.
+    fn is_error(&self) -> bool {
+        let flat = self.message.is_some() || self.detail.is_some();
+        self.error.is_some()
+            || self.object.as_deref() == Some("error")
+            || (flat && self.object.is_none() && self.event.is_none() && self.choices.is_none())
+    }
 }
 
 impl Choice<'_> {
@@ -98,7 +112,7 @@ fn of_event(data: &[u8]) -> Beginning {
     }
     // What cannot be read is the client's to judge: it may be a new shape.
     let Ok(frame) = serde_json::from_slice::<Frame<'_>>(data) else { return Beginning::Begun };
-    if frame.error.is_some() {
+    if frame.is_error() {
         return Beginning::Failed(Cause::ErrorFirst);
     }
     if let Some(event) = &frame.event {
@@ -132,10 +146,10 @@ pub fn of_answer(body: &[u8]) -> Beginning {
     let Ok(answer) = serde_json::from_slice::<Frame<'_>>(body) else {
         return if body.starts_with(b"{") { Beginning::Begun } else { Beginning::Failed(Cause::NotJson) };
     };
-    if answer.error.is_some()
-        && answer.choices.is_none()
-        && answer.event.as_deref().is_none_or(|e| e == "error")
-    {
+    // OpenAI's responses have `error: null`, or an error beside what they are.
+    let is_flat = answer.object.as_deref() == Some("error");
+    let is_nothing_else = is_flat || answer.event.as_deref().is_none_or(|event| event == "error");
+    if answer.is_error() && answer.choices.is_none() && is_nothing_else {
         return Beginning::Failed(Cause::ErrorAnswer);
     }
     let Some(choices) = answer.choices else { return Beginning::Begun };
@@ -224,6 +238,10 @@ mod tests {
             r#"{"choices":[]}"#,
             r#"{"choices":[{"message":{"content":null},"finish_reason":"stop"}]}"#,
             r#"{"error":{"message":"busy"}}"#,
+            r#"{"error":"busy"}"#,
+            r#"{"object":"error","message":"busy","type":"InternalServerError","code":500}"#,
+            r#"{"code":50505,"message":"busy","data":null}"#,
+            r#"{"detail":"busy"}"#,
             "<html></html>",
         ] {
             let judged = of_answer(empty.as_bytes());

@@ -4,6 +4,7 @@
 //! users, and a test compares.
 
 use deepseek_crds::v1alpha1::RetryOn;
+use serde_json::Value;
 
 /// Whose doing a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +142,15 @@ causes! {
     TimeUpMidStream: "the call took longer than its deadline" => None, Clock, Never, false;
 }
 
+impl Cause {
+    /// Whether it is an answer: what the caller has to change.
+    #[must_use]
+    pub fn is_callers_to_read(self) -> bool {
+        let Verdict { side, kind, .. } = self.verdict();
+        side == Side::Caller && kind.is_none()
+    }
+}
+
 /// Low-cardinality name of a kind, for status.
 #[must_use]
 pub fn name(kind: RetryOn) -> &'static str {
@@ -164,7 +174,7 @@ pub fn by_status(status: u16, body: &[u8]) -> Option<Cause> {
         401 => Cause::KeyRefused,
         402 => Cause::OutOfBalance,
         403 => Cause::Forbidden,
-        404 if holds(body, &["model"]) => Cause::ModelUnknown,
+        404 if holds(body, &["model", "DeploymentNotFound"]) => Cause::ModelUnknown,
         404 => Cause::NotFound,
         408 => Cause::RequestTimeout,
         413 => Cause::TooLarge,
@@ -180,6 +190,53 @@ pub fn by_status(status: u16, body: &[u8]) -> Option<Cause> {
     })
 }
 
+/// What an error under a 200 stands for: by the status in its code, else by its text where that is known.
+#[must_use]
+pub fn by_error(body: &[u8]) -> Option<Cause> {
+    let said = serde_json::from_slice::<Value>(body).ok()?;
+    let inner = said.get("error").filter(|error| error.is_object()).unwrap_or(&said);
+    let code = inner.get("code").or_else(|| said.get("code"));
+    let status = code.and_then(|code| code.as_u64().or_else(|| code.as_str()?.parse().ok()));
+    let status = status.and_then(|status| u16::try_from(status).ok()).filter(|s| (400..600).contains(s));
+    match status {
+        Some(status) => by_status(status, body),
+        None => Some(by_text(body)).filter(|cause| *cause != Cause::BadRequest),
+    }
+}
+
+/// The field that a server says it cannot carry: not the caller's mistake, as another server may.
+#[must_use]
+pub fn unfit_field(body: &[u8]) -> Option<&'static str> {
+    let field = UNFIT.iter().find(|(text, _)| holds(body, &[text]));
+    field.map(|(_, field)| *field)
+}
+
+/// How servers say that a prompt, or a prompt with its answer, is too long.
+const TOO_LONG: [&str; 7] = [
+    "maximum context length",
+    "context_length_exceeded",
+    // SGLang, Ollama.
+    "longer than the model's context length",
+    "exceeds the context length",
+    "exceeds the available context size",
+    // vLLM.
+    "maximum model length",
+    // SiliconFlow.
+    "max_seq_len",
+];
+
+/// How servers say that they, or the model they serve, lack something, and the field that asks for it.
+const UNFIT: [(&str, &str); 5] = [
+    // Ollama.
+    ("does not support thinking", "thinking"),
+    ("does not support tools", "tools"),
+    // vLLM without a parser for the model's tool calls.
+    ("enable-auto-tool-choice", "tools"),
+    // DeepSeek.
+    ("response_format type is unavailable", "response_format"),
+    ("unknown variant `image_url`", "messages"),
+];
+
 /// DeepSeek says what is wrong with a 400 in its text alone: `code` is the same for all of them.
 fn by_text(body: &[u8]) -> Cause {
     if holds(
@@ -187,10 +244,12 @@ fn by_text(body: &[u8]) -> Cause {
         &["supported API model names", "Model Not Exist", "model does not exist", "model_not_found"],
     ) {
         Cause::ModelUnknown
-    } else if holds(body, &["maximum context length", "context_length_exceeded"]) {
+    } else if holds(body, &TOO_LONG) {
         Cause::ContextTooLong
-    } else if holds(body, &["Content Exists Risk", "content_filter"]) {
+    } else if holds(body, &["Content Exists Risk", "content_filter", "ResponsibleAIPolicyViolation"]) {
         Cause::ContentRisk
+    } else if unfit_field(body).is_some() {
+        Cause::Unfit
     } else if holds(body, &["does not support this tool_choice"]) {
         Cause::ToolChoice
     } else {
@@ -242,6 +301,40 @@ mod tests {
             (404, r#"{"error":{"message":"The model `x` does not exist.","code":404}}"#),
         ] {
             assert_eq!(by_status(status, body.as_bytes()), Some(Cause::ModelUnknown), "{body}");
+        }
+    }
+
+    #[test]
+    fn every_servers_word_for_a_context_too_long_and_for_refused_content_is_the_callers() {
+        for body in [
+            "Requested token count exceeds the model's maximum context length of 8192 tokens.",
+            r#"{"object":"error","message":"The input (9 tokens) is longer than the model's context length (8 tokens).","code":400}"#,
+            "The decoder prompt (length 9) is longer than the maximum model length of 8.",
+            r#"{"error":{"message":"the input length exceeds the context length"}}"#,
+            r#"{"code":20015,"message":"length of prompt_tokens (9) must be less than max_seq_len (8).","data":null}"#,
+        ] {
+            assert_eq!(by_status(400, body.as_bytes()), Some(Cause::ContextTooLong), "{body}");
+        }
+        let filtered = r#"{"error":{"code":"400","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#;
+        assert_eq!(by_status(400, filtered.as_bytes()), Some(Cause::ContentRisk));
+    }
+
+    #[test]
+    fn an_error_under_a_200_is_judged_by_the_status_in_it_or_by_its_text() {
+        for (body, cause) in [
+            (r#"{"error":{"object":"error","message":"no","code":400}}"#, Some(Cause::BadRequest)),
+            (
+                r#"{"object":"error","message":"maximum context length","code":400}"#,
+                Some(Cause::ContextTooLong),
+            ),
+            (r#"{"error":{"message":"busy","code":"429"}}"#, Some(Cause::RateLimitedAccount)),
+            (r#"{"error":{"message":"maximum context length","code":null}}"#, Some(Cause::ContextTooLong)),
+            (r#"{"error":"x does not support thinking"}"#, Some(Cause::Unfit)),
+            (r#"{"error":{"message":"busy","code":"invalid_request_error"}}"#, None),
+            (r#"{"code":50505,"message":"busy"}"#, None),
+            ("busy", None),
+        ] {
+            assert_eq!(by_error(body.as_bytes()), cause, "{body}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! A request body with some of its bytes replaced, without copying the rest.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use std::convert::Infallible;
 use std::ops::Range;
@@ -21,6 +21,19 @@ pub struct Splice {
 pub struct SplicedBody {
     pieces: std::vec::IntoIter<Bytes>,
     remaining: u64,
+}
+
+/// Appends `source` with everything replaced that `splices` say. They come in any order and do not overlap.
+pub fn write(out: &mut BytesMut, source: &[u8], mut splices: Vec<Splice>) {
+    // An insertion comes before what is replaced at the same place.
+    splices.sort_by_key(|splice| (splice.at.start, splice.at.end));
+    let mut done = 0;
+    for Splice { at, with } in splices {
+        out.extend_from_slice(&source[done..at.start]);
+        out.extend_from_slice(&with);
+        done = at.end;
+    }
+    out.extend_from_slice(&source[done..]);
 }
 
 impl SplicedBody {

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::{
     begun::Begun,
+    flavor::Flavor,
     options::Options,
     pieces::Pieces,
     scenario::{ReasoningField, Scenario, UsageFields, UsagePlace},
@@ -80,6 +81,7 @@ pub(crate) struct Style {
     pub(crate) usage_place: UsagePlace,
     pub(crate) usage_fields: UsageFields,
     pub(crate) reasoning_field: ReasoningField,
+    pub(crate) prompt_filtered: bool,
     pub(crate) no_choices: bool,
     pub(crate) null_content: bool,
 }
@@ -92,6 +94,7 @@ impl Style {
             usage_place: scenario.usage.unwrap_or_else(|| flavor.usage_place()),
             usage_fields: scenario.usage_fields.unwrap_or_else(|| flavor.usage_fields()),
             reasoning_field: scenario.reasoning_field.unwrap_or_else(|| flavor.reasoning_field()),
+            prompt_filtered: flavor == Flavor::Azure,
             no_choices: scenario.no_choices,
             null_content: scenario.null_content,
         }

@@ -32,6 +32,7 @@ pub(crate) fn chat(request: ChatRequest, house: House<'_>) -> Result<Ask, Refusa
     if request.messages.is_empty() {
         return Err(invalid("Empty input messages"));
     }
+    known_to_openai(&request, house)?;
     effort(&request, house)?;
     ranges(&request, house)?;
     tools(&request, thinking, house)?;
@@ -150,6 +151,22 @@ fn ranges(request: &ChatRequest, house: House<'_>) -> Result<(), Refusal> {
         return Err(invalid("Invalid user_id value, at most 512 bytes are allowed"));
     }
     format(request)
+}
+
+/// OpenAI refuses what it does not know; the others leave it out.
+fn known_to_openai(request: &ChatRequest, house: House<'_>) -> Result<(), Refusal> {
+    let unknown = [
+        ("thinking", request.thinking.is_some()),
+        ("enable_thinking", request.enable_thinking.is_some()),
+        ("chat_template_kwargs", request.chat_template_kwargs.is_some()),
+        ("user_id", request.user_id.is_some()),
+    ];
+    match unknown.into_iter().find(|(_, given)| *given) {
+        Some((field, _)) if house.options.flavor == Flavor::OpenAi => {
+            Err(invalid(format!("Unknown parameter: '{field}'.")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// An effort that the platform does not know is no value of its type.

@@ -12,7 +12,7 @@ pub enum Flavor {
     /// The platform itself: api.deepseek.com.
     #[default]
     DeepSeek,
-    /// Usage alone on request, embeddings.
+    /// Usage alone on request, unknown parameters refused, embeddings.
     OpenAi,
     /// Field reasoning, usage alone on request, `chat_template_kwargs`, integer error codes, embeddings.
     Vllm,
@@ -22,7 +22,7 @@ pub enum Flavor {
     Ollama,
     /// Plain usage, errors as code and message, `enable_thinking`, embeddings.
     SiliconFlow,
-    /// The key in `api-key`, usage alone on request with the reasoning at its top, errors with an inner one.
+    /// The key in `api-key`, a first chunk about the prompt, usage alone on request with the reasoning at its top, errors with an inner one.
     Azure,
 }
 

@@ -160,7 +160,7 @@ async fn vllm_and_sglang_go_on_with_the_final_message_when_told_so_and_others_be
         (Flavor::Vllm, json!({"continue_final_message": true, "add_generation_prompt": false}), " was made"),
         (Flavor::SgLang, json!({"continue_final_message": true}), " was made"),
         (Flavor::Vllm, json!({}), "[b m] You said"),
-        (Flavor::OpenAi, json!({"continue_final_message": true}), "[b m] You said"),
+        (Flavor::Azure, json!({"continue_final_message": true}), "[b m] You said"),
     ] {
         let mock = Mock::start(Options::flavored("b", flavor)).await.unwrap();
         let mut body = support::chat(json!({"model": "m", "messages": messages}));
@@ -191,6 +191,14 @@ async fn each_server_is_told_to_think_in_its_own_way_and_ignores_the_others() {
         let thought = message.get("reasoning").or(message.get("reasoning_content"));
         assert_eq!(thought.is_some(), thinks, "{flavor:?} {fields}");
     }
+}
+
+#[tokio::test]
+async fn openai_refuses_a_parameter_that_it_does_not_know() {
+    let mock = Mock::start(Options::flavored("b", Flavor::OpenAi)).await.unwrap();
+    let refused = ask(&mock, json!({"model": "m", "thinking": {"type": "enabled"}}), None).await;
+    assert_eq!(refused.status, 400);
+    assert_eq!(refused.json()["error"]["message"], "Unknown parameter: 'thinking'.");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod balancing;
 mod clocks;
 mod drain;
 mod failover;
+mod flavors;
 mod hedging;
 mod protocols;
 mod quotas;

@@ -3,6 +3,7 @@
 //! A round is one attempt, or two that race (`hedgeAfter`). Whatever is left of a round when it ends, or when the client
 //! goes away, is dropped, and with it its connection and its places in every count.
 
+mod answered;
 mod asked;
 mod refusals;
 mod tries;

@@ -1,7 +1,9 @@
 //! One attempt: how it begins, how long it may take, and what its end tells the breaker, the account and the client.
 
+use super::answered::retold;
 use super::asked::Asked;
 use super::{After, Held, Run, Served};
+use crate::flavor::answer;
 use crate::pipeline::resume::stitch::Stitch;
 use crate::snapshot::{Route, RouteBackend, Shared};
 use crate::upstream::account::keys::Key;
@@ -16,6 +18,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// The largest answer in one piece that is read to its end before any of it goes to the client.
+const MAX_WHOLE: usize = 1 << 20;
+/// The same where it may have to be told in other words, which takes all of it.
+const MAX_WHOLE_RETOLD: usize = 16 << 20;
 
 /// One backend being asked.
 pub(super) struct Try {
@@ -90,7 +97,9 @@ impl Run<'_> {
         let begin = policy.into_iter().chain(half).min();
         let byte_idle = Duration::from_millis(timeouts.byte_idle_ms);
         let may_be_silent = self.errand.broken.is_some();
-        (Limits { begin, byte_idle, may_be_silent }, begin < policy)
+        let differs = answer::differs(self.route.backends[at].flavor, self.errand.call.endpoint);
+        let most_whole = if differs { MAX_WHOLE_RETOLD } else { MAX_WHOLE };
+        (Limits { begin, byte_idle, may_be_silent, most_whole }, begin < policy)
     }
 
     /// What follows the end of an attempt.
@@ -115,6 +124,7 @@ impl Run<'_> {
                 }
                 attempt.counted.outcome = "Answered";
                 settlement.backend = Some(Arc::clone(&attempt.backend.name));
+                let answer = retold(answer, attempt.backend.flavor, self.errand.call.endpoint);
                 Ok(Served { answer, backend: attempt.backend, held: attempt.held, stitch: attempt.stitch })
             }
             Err(failure) => {

@@ -7,7 +7,7 @@
 mod chunk;
 pub mod continuation;
 mod edits;
-mod events;
+pub mod events;
 mod expected;
 pub mod outcome;
 mod request;

@@ -131,7 +131,8 @@ impl Transcript {
     }
 
     fn read(&mut self, chunk: &Chunk<'_>) {
-        if self.identity.is_none() {
+        // Azure's word about the prompt, which comes first, has no choices and an empty id.
+        if self.identity.is_none() && chunk.choices.as_ref().is_some_and(|choices| !choices.is_empty()) {
             self.identity = Some(Identity::of(chunk));
         }
         for choice in chunk.choices.iter().flatten() {
@@ -233,6 +234,13 @@ mod tests {
         assert_eq!(identity.id.as_deref(), Some("\"a-1\""));
         assert_eq!(identity.created.as_deref(), Some("17"));
         assert_eq!(identity.system_fingerprint.as_deref(), Some("null"));
+    }
+
+    #[test]
+    fn a_chunk_without_choices_does_not_say_who_answers() {
+        let filter = r#"{"id":"","model":"","created":0,"choices":[],"prompt_filter_results":[]}"#;
+        let identity = of(&[filter, OPENING]).identity.expect("a chunk was seen");
+        assert_eq!(identity.id.as_deref(), Some("\"a-1\""));
     }
 
     #[test]

@@ -86,7 +86,8 @@ pub(crate) fn frames(answer: &Answer) -> Frames {
     let place = answer.style.usage_place;
     let writer = Writer { answer: answer.clone() };
 
-    let opening = iter::once(writer.data(&writer.opening()));
+    let filtered = answer.style.prompt_filtered.then(|| writer.prompt_filtered());
+    let opening = filtered.into_iter().chain(iter::once(writer.data(&writer.opening())));
     let thought = {
         let writer = writer.clone();
         reasoning.into_iter().flat_map(move |pieces| {
@@ -194,6 +195,17 @@ impl Writer {
             None => {}
         }
         self.answer.style.framing.data(part, &chunk.to_text())
+    }
+
+    /// What Azure says of the prompt before anything else: no choices, nothing that names the answer.
+    fn prompt_filtered(&self) -> Frame {
+        let result = object! {"violence": object! {"filtered": false, "severity": "safe"}};
+        let results = [object! {"prompt_index": 0, "content_filter_results": result}];
+        let none: [Object; 0] = [];
+        let chunk = object! {
+            "choices": none, "created": 0, "id": "", "model": "", "object": "", "prompt_filter_results": results,
+        };
+        self.answer.style.framing.data(Part::Data, &chunk.to_text())
     }
 
     fn usage_alone(&self, counts: Object) -> Frame {
