@@ -1,5 +1,7 @@
 //! What the data path counts. Label values come from closed sets, routes and backends; never from a request.
 
+use super::cache::Found;
+use super::fallback::Kind;
 use super::resume::outcome::Outcome;
 use deepseek_config::document::ObjectId;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -22,6 +24,9 @@ pub struct Metrics {
     estimated: Family<RouteLabels, Counter>,
     malformed: Family<RouteLabels, Counter>,
     resumes: Family<ResumeLabels, Counter>,
+    cache: Family<CacheLabels, Counter>,
+    saved: Family<TokenLabels, Counter>,
+    fallbacks: Family<FallbackLabels, Counter>,
     /// Requests in flight, streams included.
     pub in_flight: Gauge,
     /// Streams in flight.
@@ -41,12 +46,16 @@ pub struct RouteMetrics {
     pub first_token: Histogram,
     tokens: [Counter; 3],
     estimated: Counter,
+    saved: [Counter; 2],
     /// Frames of streams that were not JSON.
     pub malformed: Counter,
 }
 
 /// Kinds of tokens: `input` (cache hits not included), `cached_input`, `output`.
 const TOKEN_KINDS: [&str; 3] = ["input", "cached_input", "output"];
+
+/// Kinds of tokens that are saved; whether the provider's cache would have held some of them nobody knows.
+const SAVED_KINDS: [&str; 2] = ["input", "output"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -81,6 +90,18 @@ struct ResumeLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    route: Arc<str>,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FallbackLabels {
+    route: Arc<str>,
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct QuotaLabels {
     route: Arc<str>,
     unit: &'static str,
@@ -106,6 +127,9 @@ impl Metrics {
             estimated: Family::default(),
             malformed: Family::default(),
             resumes: Family::default(),
+            cache: Family::default(),
+            saved: Family::default(),
+            fallbacks: Family::default(),
             in_flight: Gauge::default(),
             streams: Gauge::default(),
             connections: Gauge::default(),
@@ -154,6 +178,21 @@ impl Metrics {
             metrics.resumes.clone(),
         );
         registry.register(
+            "deepseek_gateway_cache_requests",
+            "Calls of routes that keep answers: given a kept one (hit), merged with one in flight, or neither (miss)",
+            metrics.cache.clone(),
+        );
+        registry.register(
+            "deepseek_gateway_cache_saved_tokens",
+            "Tokens that kept answers cost when a backend gave them, counted each time they are given again",
+            metrics.saved.clone(),
+        );
+        registry.register(
+            "deepseek_gateway_fallbacks",
+            "Degraded answers, given as every backend of the route was out",
+            metrics.fallbacks.clone(),
+        );
+        registry.register(
             "deepseek_gateway_requests_in_flight",
             "Requests in flight, streams included",
             metrics.in_flight.clone(),
@@ -187,6 +226,10 @@ impl Metrics {
             tokens: TOKEN_KINDS.map(token),
             estimated: self.estimated.get_or_create(&route).clone(),
             malformed: self.malformed.get_or_create(&route).clone(),
+            saved: SAVED_KINDS.map(|token_type| {
+                let labels = TokenLabels { route: Arc::clone(&label), token_type };
+                self.saved.get_or_create(&labels).clone()
+            }),
             label,
         }
     }
@@ -200,6 +243,15 @@ impl Metrics {
         self.malformed.remove(&labels);
         for outcome in Outcome::ALL {
             self.resumes.remove(&ResumeLabels { route: Arc::clone(&route.label), outcome: outcome.as_str() });
+        }
+        for found in Found::ALL {
+            self.cache.remove(&CacheLabels { route: Arc::clone(&route.label), result: found.as_str() });
+        }
+        for kind in Kind::ALL {
+            self.fallbacks.remove(&FallbackLabels { route: Arc::clone(&route.label), kind: kind.as_str() });
+        }
+        for token_type in SAVED_KINDS {
+            self.saved.remove(&TokenLabels { route: Arc::clone(&route.label), token_type });
         }
         for token_type in TOKEN_KINDS {
             self.tokens.remove(&TokenLabels { route: Arc::clone(&route.label), token_type });
@@ -230,6 +282,18 @@ impl Metrics {
         self.resumes.get_or_create(&labels).inc();
     }
 
+    /// Counts a call of a route that keeps answers.
+    pub fn looked_up(&self, route: &RouteMetrics, found: Found) {
+        let labels = CacheLabels { route: Arc::clone(&route.label), result: found.as_str() };
+        self.cache.get_or_create(&labels).inc();
+    }
+
+    /// Counts a degraded answer.
+    pub fn fell_back(&self, route: &RouteMetrics, kind: Kind) {
+        let labels = FallbackLabels { route: Arc::clone(&route.label), kind: kind.as_str() };
+        self.fallbacks.get_or_create(&labels).inc();
+    }
+
     /// Counts a request over a quota.
     pub fn over_quota(&self, route: &RouteMetrics, unit: &'static str, enforced: bool) {
         let mode = if enforced { "Enforce" } else { "Shadow" };
@@ -241,6 +305,13 @@ impl RouteMetrics {
     /// Counts the tokens of one answer.
     pub fn used(&self, input: u64, cached_input: u64, output: u64) {
         for (counter, amount) in self.tokens.iter().zip([input, cached_input, output]) {
+            counter.inc_by(amount);
+        }
+    }
+
+    /// Counts the tokens that a kept answer would have cost again.
+    pub fn saved(&self, input: u64, output: u64) {
+        for (counter, amount) in self.saved.iter().zip([input, output]) {
             counter.inc_by(amount);
         }
     }

@@ -3,10 +3,13 @@
 mod accounts;
 mod admin;
 mod balancing;
+mod caching;
 mod clocks;
 mod drain;
 mod failover;
+mod fallback;
 mod hedging;
+mod merging;
 mod protocols;
 mod quotas;
 mod refusals;
