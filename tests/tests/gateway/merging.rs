@@ -2,13 +2,19 @@
 
 use crate::support::{chat, client, gateway, hello, hello_streamed, payloads, post, upstream};
 use anyhow::Result;
+use deepseek_tests::gateway::Gateway;
 use futures::future::try_join_all;
 use reqwest::Response;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(20);
 const MERGE: &str = "  cache: {}\n";
+
+/// Identical calls at once.
+async fn at_once(gateway: &Gateway, count: usize, body: &Value) -> Result<Vec<Response>> {
+    try_join_all((0..count).map(|_| chat(gateway, body))).await
+}
 
 fn found(response: &Response) -> &str {
     response.headers().get("x-deepseek-gateway-cache").map_or("", |value| value.to_str().unwrap_or_default())
@@ -20,7 +26,7 @@ async fn twenty_identical_calls_in_flight_are_one_request_and_get_the_same_bytes
         let a = upstream("a").await?;
         a.set_default("first_token_delay_ms=3000");
         let gateway = gateway(&[&a], MERGE).await?;
-        let responses = try_join_all((0..20).map(|_| chat(&gateway, &body))).await?;
+        let responses = at_once(&gateway, 20, &body).await?;
         let merged = responses.iter().filter(|response| found(response) == "merged").count();
         assert_eq!((merged, responses.iter().filter(|r| found(r) == "miss").count()), (19, 1));
         let texts = try_join_all(responses.into_iter().map(Response::text)).await?;
@@ -84,7 +90,7 @@ async fn a_failure_is_everybodys_and_the_next_call_is_a_new_one() -> Result<()> 
     a.set_default("status=503&header_delay_ms=2000");
     let more = "  cache: {}\n  failover: {attempts: 1}\n";
     let gateway = gateway(&[&a], more).await?;
-    let responses = try_join_all((0..5).map(|_| chat(&gateway, &hello()))).await?;
+    let responses = at_once(&gateway, 5, &hello()).await?;
     assert!(responses.iter().all(|response| response.status() == 502));
     let texts = try_join_all(responses.into_iter().map(Response::text)).await?;
     assert!(texts.iter().all(|text| *text == texts[0] && text.contains("upstream_error")), "{texts:?}");
@@ -120,8 +126,7 @@ async fn with_merge_off_no_store_no_cache_or_another_patience_calls_are_made_by_
     let a = upstream("a").await?;
     a.set_default("first_token_delay_ms=2000");
     let off = gateway(&[&a], "  cache: {merge: false}\n").await?;
-    let calls = [(), ()].map(|()| chat(&off, &hello()));
-    try_join_all(calls).await?;
+    at_once(&off, 2, &hello()).await?;
     assert_eq!(a.stats().requests, 2, "merge: false");
     let on = gateway(&[&a], MERGE).await?;
     let call = |name, value| post(&on, "/v1/chat/completions", &hello()).header(name, value).send();
@@ -145,8 +150,8 @@ async fn only_the_first_is_charged_tokens_and_everybody_a_request() -> Result<()
     let gateway =
         gateway(&[&a], "  cache: {}\n  quota: [{requests: 4, window: 1d}, {tokens: 100000, window: 1d}]\n")
             .await?;
-    let responses = try_join_all((0..3).map(|_| chat(&gateway, &hello()))).await?;
-    let answers = try_join_all(responses.into_iter().map(Response::json::<serde_json::Value>)).await?;
+    let responses = at_once(&gateway, 3, &hello()).await?;
+    let answers = try_join_all(responses.into_iter().map(Response::json::<Value>)).await?;
     let used = answers[0]["usage"]["total_tokens"].as_u64().expect("usage");
     let mut other = hello();
     other["max_tokens"] = json!(1);
@@ -163,7 +168,7 @@ async fn each_who_waits_gets_signs_of_life() -> Result<()> {
     let a = upstream("a").await?;
     a.set_default("first_token_delay_ms=3500");
     let gateway = gateway(&[&a], "  cache: {}\n  keepAlive: {interval: 1s}\n").await?;
-    let responses = try_join_all((0..3).map(|_| chat(&gateway, &hello_streamed()))).await?;
+    let responses = at_once(&gateway, 3, &hello_streamed()).await?;
     for response in responses {
         assert!(["miss", "merged"].contains(&found(&response)));
         let text = response.text().await?;

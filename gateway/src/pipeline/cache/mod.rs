@@ -8,12 +8,14 @@
 mod budget;
 mod follow;
 mod key;
+mod metrics;
 mod recording;
 mod share;
 mod store;
 
 pub use follow::{Follower, Lost};
 pub use key::Key;
+pub use metrics::CacheMetrics;
 pub use share::answer;
 pub use store::Kept;
 
