@@ -12,6 +12,7 @@ use crate::drain::{Drain, Outcome, Pace};
 use crate::listeners::{Bind, Listeners, Listening, everywhere};
 use crate::observe::{follow_health, observe};
 use crate::pipeline::Context;
+use crate::pipeline::cache::CacheMetrics;
 use crate::pipeline::metrics::Metrics;
 use crate::report::{Reporter, Revision};
 use crate::snapshot::{self, BuildInput, Shared, Snapshot};
@@ -155,6 +156,7 @@ impl Plan {
             drain: Drain::default(),
         });
         registry.register_collector(Box::new(AccountMetrics(Arc::clone(&context.shared))));
+        registry.register_collector(Box::new(CacheMetrics(Arc::clone(&context.shared.cache))));
         let reporter = {
             let context = Arc::clone(&context);
             let drain = context.drain.clone();

@@ -1,5 +1,7 @@
 //! What the data path counts. Label values come from closed sets, routes and backends; never from a request.
 
+use super::cache::Found;
+use super::fallback::Kind;
 use super::resume::outcome::Outcome;
 use super::shed::Reason;
 use deepseek_config::document::ObjectId;
@@ -24,6 +26,9 @@ pub struct Metrics {
     malformed: Family<RouteLabels, Counter>,
     resumes: Family<ResumeLabels, Counter>,
     shed: Family<ShedLabels, Counter>,
+    cache: Family<CacheLabels, Counter>,
+    saved: Family<TokenLabels, Counter>,
+    fallbacks: Family<FallbackLabels, Counter>,
     /// Requests in flight, streams included.
     pub in_flight: Gauge,
     /// Bytes held in memory for requests and their answers.
@@ -45,12 +50,16 @@ pub struct RouteMetrics {
     pub first_token: Histogram,
     tokens: [Counter; 3],
     estimated: Counter,
+    saved: [Counter; 2],
     /// Frames of streams that were not JSON.
     pub malformed: Counter,
 }
 
 /// Kinds of tokens: `input` (cache hits not included), `cached_input`, `output`.
 const TOKEN_KINDS: [&str; 3] = ["input", "cached_input", "output"];
+
+/// Kinds of tokens that are saved; whether the provider's cache would have held some of them nobody knows.
+const SAVED_KINDS: [&str; 2] = ["input", "output"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -90,6 +99,18 @@ struct ShedLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    route: Arc<str>,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FallbackLabels {
+    route: Arc<str>,
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct QuotaLabels {
     route: Arc<str>,
     unit: &'static str,
@@ -105,7 +126,15 @@ fn seconds_to_minutes() -> Histogram {
 impl Metrics {
     /// Registers everything.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self {
+        let metrics = Self::new();
+        metrics.show_calls(registry);
+        metrics.show_answers(registry);
+        metrics.show_pod(registry);
+        metrics
+    }
+
+    fn new() -> Self {
+        Self {
             requests: Family::default(),
             duration: Family::new_with_constructor(seconds_to_minutes),
             first_token: Family::new_with_constructor(seconds_to_minutes),
@@ -116,81 +145,107 @@ impl Metrics {
             malformed: Family::default(),
             resumes: Family::default(),
             shed: Family::default(),
+            cache: Family::default(),
+            saved: Family::default(),
+            fallbacks: Family::default(),
             in_flight: Gauge::default(),
             buffered: Gauge::default(),
             streams: Gauge::default(),
             connections: Gauge::default(),
-        };
+        }
+    }
+
+    fn show_calls(&self, registry: &mut Registry) {
         registry.register(
             "http_requests",
             "Requests answered, by route, endpoint, status and error code",
-            metrics.requests.clone(),
+            self.requests.clone(),
         );
         registry.register_with_unit(
             "http_request_duration",
             "Time from the request's head to the end of the answer",
             Unit::Seconds,
-            metrics.duration.clone(),
+            self.duration.clone(),
         );
         registry.register_with_unit(
             "deepseek_gateway_time_to_first_token",
             "Time from the request's head to the first frame with content of a stream",
             Unit::Seconds,
-            metrics.first_token.clone(),
+            self.first_token.clone(),
         );
-        registry.register("deepseek_gateway_tokens", "Tokens that backends reported", metrics.tokens.clone());
+        registry.register("deepseek_gateway_tokens", "Tokens that backends reported", self.tokens.clone());
         registry.register(
             "deepseek_gateway_upstream_attempts",
             "Attempts at backends, by outcome",
-            metrics.attempts.clone(),
+            self.attempts.clone(),
         );
         registry.register(
             "deepseek_gateway_over_quota",
             "Requests over a quota: refused (Enforce) or let through (Shadow)",
-            metrics.over_quota.clone(),
+            self.over_quota.clone(),
         );
+    }
+
+    fn show_answers(&self, registry: &mut Registry) {
         registry.register(
             "deepseek_gateway_usage_estimated",
             "Answers whose tokens had to be estimated, as the backend reported none",
-            metrics.estimated.clone(),
+            self.estimated.clone(),
         );
         registry.register(
             "deepseek_gateway_malformed_frames",
             "Frames of streams that were not JSON; they are passed on as they are",
-            metrics.malformed.clone(),
+            self.malformed.clone(),
         );
         registry.register(
             "deepseek_gateway_stream_resumes",
             "Streams that broke where the route resumes them, by what became of them",
-            metrics.resumes.clone(),
+            self.resumes.clone(),
         );
+        registry.register(
+            "deepseek_gateway_cache_requests",
+            "Calls of routes that keep answers: given a kept one (hit), merged with one in flight, or neither (miss)",
+            self.cache.clone(),
+        );
+        registry.register(
+            "deepseek_gateway_cache_saved_tokens",
+            "Tokens that kept answers cost when a backend gave them, counted each time they are given again",
+            self.saved.clone(),
+        );
+        registry.register(
+            "deepseek_gateway_fallbacks",
+            "Degraded answers, given as every backend of the route was out",
+            self.fallbacks.clone(),
+        );
+    }
+
+    fn show_pod(&self, registry: &mut Registry) {
         registry.register(
             "deepseek_gateway_requests_in_flight",
             "Requests in flight, streams included",
-            metrics.in_flight.clone(),
+            self.in_flight.clone(),
         );
         registry.register(
             "deepseek_gateway_shed",
             "Requests refused and answers broken off because the gateway is overloaded, by what it lacked",
-            metrics.shed.clone(),
+            self.shed.clone(),
         );
         registry.register_with_unit(
             "deepseek_gateway_buffered",
             "Memory held for the bodies of requests and for answers on their way",
             Unit::Bytes,
-            metrics.buffered.clone(),
+            self.buffered.clone(),
         );
-        registry.register("deepseek_gateway_streams_in_flight", "Streams in flight", metrics.streams.clone());
+        registry.register("deepseek_gateway_streams_in_flight", "Streams in flight", self.streams.clone());
         registry.register(
             "deepseek_gateway_connections",
             "Open client connections",
-            metrics.connections.clone(),
+            self.connections.clone(),
         );
         // A counter that has not counted yet is shown all the same: alerts need its zero.
         for reason in Reason::ALL {
-            drop(metrics.shed.get_or_create(&ShedLabels { reason: reason.as_str() }));
+            drop(self.shed.get_or_create(&ShedLabels { reason: reason.as_str() }));
         }
-        metrics
     }
 
     /// Metrics that no registry shows, for tests.
@@ -213,6 +268,10 @@ impl Metrics {
             tokens: TOKEN_KINDS.map(token),
             estimated: self.estimated.get_or_create(&route).clone(),
             malformed: self.malformed.get_or_create(&route).clone(),
+            saved: SAVED_KINDS.map(|token_type| {
+                let labels = TokenLabels { route: Arc::clone(&label), token_type };
+                self.saved.get_or_create(&labels).clone()
+            }),
             label,
         }
     }
@@ -226,6 +285,15 @@ impl Metrics {
         self.malformed.remove(&labels);
         for outcome in Outcome::ALL {
             self.resumes.remove(&ResumeLabels { route: Arc::clone(&route.label), outcome: outcome.as_str() });
+        }
+        for found in Found::ALL {
+            self.cache.remove(&CacheLabels { route: Arc::clone(&route.label), result: found.as_str() });
+        }
+        for kind in Kind::ALL {
+            self.fallbacks.remove(&FallbackLabels { route: Arc::clone(&route.label), kind: kind.as_str() });
+        }
+        for token_type in SAVED_KINDS {
+            self.saved.remove(&TokenLabels { route: Arc::clone(&route.label), token_type });
         }
         for token_type in TOKEN_KINDS {
             self.tokens.remove(&TokenLabels { route: Arc::clone(&route.label), token_type });
@@ -261,6 +329,18 @@ impl Metrics {
         self.shed.get_or_create(&ShedLabels { reason: reason.as_str() }).inc();
     }
 
+    /// Counts a call of a route that keeps answers.
+    pub fn looked_up(&self, route: &RouteMetrics, found: Found) {
+        let labels = CacheLabels { route: Arc::clone(&route.label), result: found.as_str() };
+        self.cache.get_or_create(&labels).inc();
+    }
+
+    /// Counts a degraded answer.
+    pub fn fell_back(&self, route: &RouteMetrics, kind: Kind) {
+        let labels = FallbackLabels { route: Arc::clone(&route.label), kind: kind.as_str() };
+        self.fallbacks.get_or_create(&labels).inc();
+    }
+
     /// Counts a request over a quota.
     pub fn over_quota(&self, route: &RouteMetrics, unit: &'static str, enforced: bool) {
         let mode = if enforced { "Enforce" } else { "Shadow" };
@@ -272,6 +352,13 @@ impl RouteMetrics {
     /// Counts the tokens of one answer.
     pub fn used(&self, input: u64, cached_input: u64, output: u64) {
         for (counter, amount) in self.tokens.iter().zip([input, cached_input, output]) {
+            counter.inc_by(amount);
+        }
+    }
+
+    /// Counts the tokens that a kept answer would have cost again.
+    pub fn saved(&self, input: u64, output: u64) {
+        for (counter, amount) in self.saved.iter().zip([input, output]) {
             counter.inc_by(amount);
         }
     }

@@ -4,17 +4,20 @@
 
 pub mod admit;
 pub mod body;
+pub mod cache;
 pub mod check;
 pub mod deadline;
 pub mod dispatch;
 pub mod endpoint;
 pub mod error;
+pub mod fallback;
 pub mod flow;
 pub mod frames;
 pub mod identify;
 pub mod mend;
 pub mod metrics;
 pub mod models;
+pub mod opening;
 pub mod quota;
 pub mod relay;
 pub mod reply;
@@ -31,15 +34,16 @@ use crate::upstream::headers;
 use arc_swap::ArcSwap;
 use body::Room;
 use check::Call;
-use dispatch::{Errand, Served};
+use dispatch::Errand;
 use endpoint::Endpoint;
 use error::{Code, GatewayError};
-use flow::Flow;
+use futures::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use relay::{Dispatching, Form, Relay};
+use opening::{respond, run};
+use relay::{Form, Manner};
 use reply::ReplyBody;
-use settle::{Ending, Settlement};
+use settle::{Ending, Settlement, Source};
 use shed::Place;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -115,7 +119,7 @@ async fn serve(
     let mut headers = headers::for_backend(head.headers);
     headers.insert(REQUEST_ID, request_id.clone());
     let deadline = tokio::time::Instant::from_std(begun.0) + allowed;
-    answer(context, route, consumer, call, headers, deadline, begun).await
+    answer((context, &snapshot), route, consumer, call, headers, deadline, begun).await
 }
 
 /// The route that serves the model asked for. A model that this caller may not use does not exist for it.
@@ -128,7 +132,7 @@ fn match_route(snapshot: &Snapshot, consumer: &Consumer, call: &Call) -> Result<
 }
 
 async fn answer(
-    context: &Context,
+    (context, snapshot): (&Context, &Snapshot),
     route: Arc<Route>,
     consumer: Arc<Consumer>,
     call: Call,
@@ -153,6 +157,7 @@ async fn answer(
         estimated_output: 0,
         request_id: headers.get(REQUEST_ID).cloned().unwrap_or_else(new_request_id),
         ending: Ending::Cancelled,
+        source: Source::default(),
         place,
     };
     let limits = match admitted {
@@ -162,59 +167,27 @@ async fn answer(
         }
         Err(error) => return settlement.refused(error),
     };
-    let errand = Errand { call, headers, deadline, settlement, broken: None };
+    let part = cache::Part::of(&route, &settlement.consumer, &call, &headers);
+    let key = part.map(|part| part.key);
+    let spare = fallback::spare(snapshot, &route, &settlement.consumer);
+    let errand = Errand { call, headers, deadline, settlement, broken: None, key, spare };
     let keep_alive = &route.policy.keep_alive;
     let form = match errand.call.stream {
         true => Form::Events(errand.call.endpoint),
         false if keep_alive.blank_padding => Form::Padded,
         false => Form::Plain,
     };
-    let mut response = respond(errand, form, Duration::from_millis(keep_alive.interval_ms)).await;
-    response.headers_mut().extend(limits);
-    response
-}
-
-/// The head of the answer as soon as it has begun; earlier where the client must not be left without a sign of life.
-async fn respond(errand: Errand, form: Form, interval: Duration) -> Response<ReplyBody> {
-    if form == Form::Plain {
-        let (outcome, errand) = run(errand).await;
-        return begin(outcome, errand, form, interval);
-    }
-    let deadline = errand.deadline;
-    let mut dispatching: Dispatching = Box::pin(run(errand));
-    if let Ok((outcome, errand)) = tokio::time::timeout(interval, &mut dispatching).await {
-        return begin(outcome, errand, form, interval);
-    }
-    let relay = Relay::dispatching(dispatching, form, interval, deadline);
-    let mut response = Response::new(ReplyBody::Relay(Box::new(relay)));
-    headers::of_our_own(response.headers_mut(), form);
-    response
-}
-
-async fn run(mut errand: Errand) -> (Result<Served, GatewayError>, Errand) {
-    let outcome = dispatch::dispatch(&mut errand).await;
-    (outcome, errand)
-}
-
-fn begin(
-    outcome: Result<Served, GatewayError>,
-    mut errand: Errand,
-    form: Form,
-    interval: Duration,
-) -> Response<ReplyBody> {
-    let mut served = match outcome {
-        Ok(served) => served,
-        Err(error) => return errand.settlement.refused(error),
+    let manner = Manner { form, interval: Duration::from_millis(keep_alive.interval_ms), deadline };
+    let (found, opening) = match part {
+        Some(part) => cache::answer(errand, part),
+        None => (None, run(errand).boxed()),
     };
-    let answer = &mut served.answer;
-    let mut response = Response::new(ReplyBody::Full(None));
-    errand.settlement.status = answer.head.status.as_u16();
-    *response.status_mut() = answer.head.status;
-    std::mem::swap(response.headers_mut(), &mut answer.head.headers);
-    headers::for_client(response.headers_mut(), answer.stream);
-    let form = if answer.stream { form } else { Form::Plain };
-    let relay = Relay::flowing(Flow::new(served, errand), form, interval);
-    *response.body_mut() = ReplyBody::Relay(Box::new(relay));
+    let mut response = respond(opening, manner).await;
+    if let Some(found) = found {
+        response.headers_mut().insert(cache::HEADER, found.value());
+        context.shared.metrics.looked_up(&route.state.metrics, found);
+    }
+    response.headers_mut().extend(limits);
     response
 }
 

@@ -6,17 +6,20 @@
 //! JSON body), the connection is cut. Dropping the relay drops the call and its connections at once: that is how a
 //! client's cancellation arrives at the backend.
 
-use super::dispatch::{Errand, Served};
+use super::cache::{Follower, Lost};
 use super::endpoint::Endpoint;
 use super::error::{Code, GatewayError};
+use super::fallback;
 use super::flow::{Flow, Step};
 use super::mend::{Mend, Mending, mend};
+use super::opening::{Opening, settle};
 use super::reply::BrokenOff;
 use super::resume::outcome::Outcome;
 use super::settle::Ending;
 use crate::upstream::attempt::joined;
 use crate::upstream::judge::Cause;
 use bytes::Bytes;
+use http::{HeaderMap, header};
 use http_body::SizeHint;
 use prometheus_client::metrics::gauge::Gauge;
 use std::future::Future;
@@ -26,25 +29,26 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A call that is still looking for a backend.
-pub type Dispatching = Pin<Box<dyn Future<Output = (Result<Served, GatewayError>, Errand)> + Send>>;
+pub type Dispatching = Pin<Box<dyn Future<Output = Opening> + Send>>;
 
 /// What a client is told of a call.
 pub struct Relay {
     state: State,
     form: Form,
-    /// How long the client is left without a byte.
     interval: Duration,
-    /// When the call must be over.
     deadline: Instant,
     last_sent: Instant,
     /// Whether the client has been given a piece and has not asked for the next one.
     given: bool,
     timer: Pin<Box<Sleep>>,
+    complete: bool,
 }
 
 enum State {
     Dispatching(Dispatching),
     Flowing(Box<Flow>),
+    /// It is another call's too.
+    Following(Box<Follower>),
     /// It broke, and backends are asked to go on with it.
     Mending(Mending),
     Ended,
@@ -59,6 +63,17 @@ pub enum Form {
     Padded,
     /// Whatever the backend sends.
     Plain,
+}
+
+/// How a client is told of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// What the body is.
+    pub form: Form,
+    /// How long it is left without a byte.
+    pub interval: Duration,
+    /// When the call must be over.
+    pub deadline: Instant,
 }
 
 /// Counts one on a gauge while it lives.
@@ -89,21 +104,33 @@ impl Drop for InFlight {
 impl Relay {
     /// Passes on an answer that has begun.
     #[must_use]
-    pub fn flowing(flow: Flow, form: Form, interval: Duration) -> Self {
-        let deadline = flow.errand.deadline;
-        Self::new(State::Flowing(Box::new(flow)), form, interval, deadline)
+    pub fn flowing(flow: Flow, manner: Manner) -> Self {
+        Self::new(State::Flowing(Box::new(flow)), manner)
     }
 
     /// Gives signs of life until an answer has begun.
     #[must_use]
-    pub fn dispatching(dispatching: Dispatching, form: Form, interval: Duration, deadline: Instant) -> Self {
-        Self::new(State::Dispatching(dispatching), form, interval, deadline)
+    pub fn dispatching(dispatching: Dispatching, manner: Manner) -> Self {
+        Self::new(State::Dispatching(dispatching), manner)
     }
 
-    fn new(state: State, form: Form, interval: Duration, deadline: Instant) -> Self {
+    /// Passes on the answer of a call that others share.
+    #[must_use]
+    pub fn following(follower: Box<Follower>, manner: Manner) -> Self {
+        Self::new(State::Following(follower), manner)
+    }
+
+    /// Whether all of a backend's answer has passed, and nothing was missing.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    fn new(state: State, Manner { form, interval, deadline }: Manner) -> Self {
         let now = Instant::now();
         let timer = Box::pin(sleep_until(now + interval));
-        let mut relay = Self { state, form, interval, deadline, last_sent: now, given: false, timer };
+        let (given, complete) = (false, false);
+        let mut relay = Self { state, form, interval, deadline, last_sent: now, given, timer, complete };
         relay.set_timer();
         relay
     }
@@ -132,8 +159,8 @@ impl Relay {
             let step = match &mut self.state {
                 State::Ended => return Poll::Ready(None),
                 State::Dispatching(dispatching) => match dispatching.as_mut().poll(cx) {
-                    Poll::Ready((outcome, errand)) => match self.dispatched(outcome, errand) {
-                        Some(last) => return Poll::Ready(Some(Ok(last))),
+                    Poll::Ready(opening) => match self.dispatched(opening) {
+                        Some(told) => return Poll::Ready(Some(Ok(told))),
                         None => continue,
                     },
                     Poll::Pending => None,
@@ -147,6 +174,12 @@ impl Relay {
                 },
                 State::Flowing(flow) => match flow.poll(cx) {
                     Poll::Ready(step) => Some(step),
+                    Poll::Pending => None,
+                },
+                State::Following(follower) => match follower.poll(cx) {
+                    Poll::Ready(Some(Ok(piece))) => Some(Step::Piece(piece)),
+                    Poll::Ready(Some(Err(lost))) => return Poll::Ready(Some(self.lost(lost))),
+                    Poll::Ready(None) => Some(Step::End(None)),
                     Poll::Pending => None,
                 },
             };
@@ -165,6 +198,7 @@ impl Relay {
                 }
                 Step::End(last) => {
                     self.state = State::Ended;
+                    self.complete = true;
                     return Poll::Ready(last.map(Ok));
                 }
                 Step::Broken(cause) => {
@@ -183,7 +217,7 @@ impl Relay {
         let now = Instant::now();
         let mut step = match &mut self.state {
             State::Flowing(flow) => flow.overdue(now),
-            State::Dispatching(_) | State::Mending(_) | State::Ended => None,
+            State::Dispatching(_) | State::Following(_) | State::Mending(_) | State::Ended => None,
         };
         if step.is_none() && self.ping_due().is_some_and(|due| now >= due) {
             let sign = if self.form == Form::Padded { "\n" } else { ": keep-alive\n\n" };
@@ -205,37 +239,73 @@ impl Relay {
     fn set_timer(&mut self) {
         let due = match &self.state {
             State::Flowing(flow) => Some(flow.due()),
-            State::Dispatching(_) | State::Mending(_) | State::Ended => None,
+            State::Dispatching(_) | State::Following(_) | State::Mending(_) | State::Ended => None,
         };
         if let Some(next) = due.into_iter().chain(self.ping_due()).min() {
             self.timer.as_mut().reset(next);
         }
     }
 
-    /// The head was sent while backends were still asked; now one answers, or none. Returns what the client is told where
-    /// that is all there is to tell.
-    fn dispatched(&mut self, outcome: Result<Served, GatewayError>, mut errand: Errand) -> Option<Bytes> {
-        let error = match outcome {
-            Ok(served) if self.form == Form::Padded || served.answer.stream => {
-                self.state = State::Flowing(Box::new(Flow::new(served, errand)));
+    /// The head was sent while backends were still asked; now it is known what the call comes to. Returns what the client
+    /// is told at once, which is the last of it where nothing flows.
+    fn dispatched(&mut self, opening: Opening) -> Option<Bytes> {
+        let padded = self.form == Form::Padded;
+        let error = match opening {
+            Opening::Served(served, errand) if padded || served.answer.stream => {
+                let mark = errand.settlement.source.fallback().map(|kind| fallback::comment(kind.as_str()));
+                self.state = State::Flowing(Box::new(Flow::new(*served, *errand)));
                 self.set_timer();
-                return None;
+                return mark.filter(|_| !padded);
             }
-            Ok(served) => {
+            Opening::Shared(follower) if padded || follower.is_stream() => {
+                let mark = self.mark(&follower.head().headers);
+                self.state = State::Following(follower);
+                self.set_timer();
+                return mark;
+            }
+            Opening::Served(served, mut errand) => {
                 errand.settlement.ending = Ending::Complete;
-                let body = joined(&served.answer.first);
-                match serde_json::from_slice::<serde_json::Value>(&body) {
-                    Ok(error) if error.get("error").is_some() => error.to_string(),
-                    _ => not_a_stream(served.answer.head.status).envelope(),
-                }
+                error_in(&joined(&served.answer.first), served.answer.head.status)
             }
-            Err(error) => {
-                errand.settlement.ending = Ending::Refused(error.code.as_str());
+            Opening::Shared(follower) => not_a_stream(follower.head().status).envelope(),
+            Opening::Whole(response, settlement) => {
+                settle(&response, settlement);
+                let content_type = response.headers().get(header::CONTENT_TYPE);
+                if padded
+                    || content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+                {
+                    self.state = State::Ended;
+                    let mark = self.mark(response.headers()).unwrap_or_default();
+                    return Some([mark, response.into_body()].concat().into());
+                }
+                error_in(response.body(), response.status())
+            }
+            Opening::Refused(error, settlement) => {
+                if let Some(mut settlement) = settlement {
+                    settlement.ending = Ending::Refused(error.code.as_str());
+                }
                 error.envelope()
             }
         };
         self.state = State::Ended;
         Some(self.told(&error))
+    }
+
+    /// The comment that marks a degraded answer in a stream whose head was sent before.
+    fn mark(&self, headers: &HeaderMap) -> Option<Bytes> {
+        let kind = headers.get(fallback::HEADER)?.to_str().ok()?;
+        matches!(self.form, Form::Events(_)).then(|| fallback::comment(kind))
+    }
+
+    /// What the client of a shared call is told that gets no more of it.
+    fn lost(&mut self, lost: Lost) -> Result<Bytes, BrokenOff> {
+        self.state = State::Ended;
+        if lost == Lost::Cut || !matches!(self.form, Form::Events(_)) {
+            return Err(BrokenOff);
+        }
+        let message =
+            "The answer is incomplete. It was shared with identical calls, which waited for this client.";
+        Ok(self.told(&GatewayError::new(Code::StreamInterrupted, message).envelope()))
     }
 
     /// The flow broke. Returns what the client is told where it is not continued.
@@ -249,7 +319,10 @@ impl Relay {
                 self.set_timer();
                 None
             }
-            Mend::Ends(end) => Some(Ok(end)),
+            Mend::Ends(end) => {
+                self.complete = true;
+                Some(Ok(end))
+            }
             Mend::Not(flow, outcome) => Some(self.broken_off(*flow, cause, outcome)),
         }
     }
@@ -295,6 +368,14 @@ impl Relay {
             Form::Events(_) => format!("data: {envelope}\n\n").into(),
             Form::Padded | Form::Plain => envelope.to_owned().into(),
         }
+    }
+}
+
+/// The error in a body that is no stream.
+fn error_in(body: &[u8], status: http::StatusCode) -> String {
+    match serde_json::from_slice::<serde_json::Value>(body) {
+        Ok(error) if error.get("error").is_some() => error.to_string(),
+        _ => not_a_stream(status).envelope(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
+use super::fallback;
 use super::quota::{Reservation, Unit};
 use super::reply::ReplyBody;
 use super::shed::Place;
@@ -22,6 +23,45 @@ pub enum Ending {
     Broken,
     /// The gateway answered by itself, with this code.
     Refused(&'static str),
+}
+
+/// Who gave the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// A backend that was asked for it.
+    #[default]
+    Backend,
+    /// It was kept, and cost these tokens then.
+    Cache(Option<Usage>),
+    /// A backend that an identical call was sent to.
+    Merged,
+    /// Something in place of the route's backends.
+    Fallback(fallback::Kind),
+}
+
+impl Source {
+    /// What stood in for the route's backends.
+    #[must_use]
+    pub fn fallback(self) -> Option<fallback::Kind> {
+        match self {
+            Self::Fallback(kind) => Some(kind),
+            Self::Backend | Self::Cache(_) | Self::Merged => None,
+        }
+    }
+
+    /// Whether it cost no tokens of a provider.
+    fn is_free(self) -> bool {
+        !matches!(self, Self::Backend | Self::Fallback(fallback::Kind::Model))
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Backend => "backend",
+            Self::Cache(_) => "cache",
+            Self::Merged => "merged",
+            Self::Fallback(kind) => kind.as_str(),
+        }
+    }
 }
 
 /// A call under way. Dropping it settles it.
@@ -54,6 +94,8 @@ pub struct Settlement {
     pub request_id: HeaderValue,
     /// How it ended.
     pub ending: Ending,
+    /// Who gave the answer.
+    pub source: Source,
     /// Its place in flight, and what is held for it.
     pub place: Place,
 }
@@ -67,6 +109,9 @@ impl Settlement {
     }
 
     fn used(&self) -> Option<Usage> {
+        if self.source.is_free() {
+            return None;
+        }
         let seen = Usage { input: self.estimated_input, cached_input: 0, output: self.estimated_output };
         match (self.usage, self.ending) {
             (Some(reported), Ending::Complete) => Some(reported),
@@ -99,6 +144,9 @@ impl Drop for Settlement {
                 metrics.estimated();
             }
         }
+        if let Source::Cache(Some(saved)) = self.source {
+            metrics.saved(saved.input, saved.output);
+        }
         let (code, reason) = match self.ending {
             Ending::Complete => (self.status, ""),
             // 499 is nginx's status for it: no status reached the client.
@@ -113,6 +161,7 @@ impl Drop for Settlement {
             endpoint = self.endpoint.as_str(),
             status = code,
             reason,
+            source = self.source.as_str(),
             backend = self.backend.as_deref().unwrap_or(""),
             attempts = self.attempts,
             request_id = self.request_id.to_str().unwrap_or_default(),

@@ -85,6 +85,7 @@ pub fn build(shared: &Shared, input: &BuildInput<'_>) -> BuildOutput {
         shared.metrics.forget_route(id, &gone.state.metrics);
     }
     let backends = snapshot.routes.values().flat_map(|route| &route.backends);
+    shared.cache.resize(snapshot.settings.max_cache_bytes);
     shared.accounts.keep(&backends.map(|backend| backend.account.id()).collect());
     BuildOutput { snapshot, refused }
 }

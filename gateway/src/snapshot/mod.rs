@@ -9,9 +9,11 @@ mod route;
 pub use build::{BuildInput, BuildOutput, Refusal, build};
 pub use route::{Lasting, Route, RouteBackend, RouteState, UpstreamRequest};
 
+use crate::pipeline::cache::Cache;
 use crate::pipeline::metrics::Metrics;
 use crate::pipeline::shed::Shed;
 use crate::upstream::account::Accounts;
+use deepseek_config::defaults;
 use deepseek_config::document::{self, ObjectId};
 use deepseek_config::keys::ApiKeyHash;
 use deepseek_crds::v1alpha1::{AuthMode, LogLevel};
@@ -58,6 +60,8 @@ pub struct Settings {
     pub pods: u32,
     /// The pod that asks for the balances of accounts; absent: every pod does.
     pub balance_poller: Option<String>,
+    /// Bytes of kept answers.
+    pub max_cache_bytes: u64,
 }
 
 impl Default for Settings {
@@ -73,6 +77,7 @@ impl Default for Settings {
             drain_timeout: Duration::from_mins(10),
             pods: 1,
             balance_poller: None,
+            max_cache_bytes: defaults::MAX_CACHE_BYTES,
         }
     }
 }
@@ -90,6 +95,7 @@ impl From<&document::Gateway> for Settings {
             drain_timeout: Duration::from_millis(gateway.drain_timeout_ms),
             pods: gateway.pods.max(1),
             balance_poller: gateway.balance_poller.clone(),
+            max_cache_bytes: gateway.max_cache_bytes,
         }
     }
 }
@@ -117,6 +123,8 @@ pub struct Shared {
     pub clients: crate::upstream::client::Clients,
     /// Accounts at providers.
     pub accounts: Accounts,
+    /// Answers that are kept.
+    pub cache: Arc<Cache>,
     /// What is counted.
     pub metrics: Metrics,
     /// What is let in.
@@ -136,6 +144,7 @@ impl Shared {
             clients: crate::upstream::client::Clients::default(),
             accounts: Accounts::default(),
             shed: Shed::new(metrics.clone()),
+            cache: Arc::default(),
             metrics,
             anonymous,
             zone,

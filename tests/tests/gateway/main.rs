@@ -3,11 +3,14 @@
 mod accounts;
 mod admin;
 mod balancing;
+mod caching;
 mod clocks;
 mod drain;
 mod failover;
+mod fallback;
 mod flavors;
 mod hedging;
+mod merging;
 mod protocols;
 mod quotas;
 mod refusals;

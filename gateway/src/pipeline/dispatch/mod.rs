@@ -11,6 +11,7 @@ mod tries;
 use self::asked::{Asked, asked};
 use self::refusals::time_up;
 use self::tries::Try;
+use crate::pipeline::cache::Key;
 use crate::pipeline::check::Call;
 use crate::pipeline::error::GatewayError;
 use crate::pipeline::mend::Broken;
@@ -44,6 +45,10 @@ pub struct Errand {
     pub settlement: Settlement,
     /// The broken answer that a backend is to go on with.
     pub broken: Option<Broken>,
+    /// What stands for it where answers are kept.
+    pub key: Option<Key>,
+    /// The route that serves it when every backend of its own is out.
+    pub spare: Option<Arc<Route>>,
 }
 
 /// An answer that has begun, and whose it is.

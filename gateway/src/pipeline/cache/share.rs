@@ -1,0 +1,194 @@
+//! One call for everybody who asks the same: a kept answer, a place at one that is in flight, or a call of its own.
+
+use super::follow::Follower;
+use super::key::InFlightKey;
+use super::recording::{End, Head, Reader, Recording};
+use super::store::Kept;
+use super::{Cache, Found, Part};
+use crate::pipeline::dispatch::Errand;
+use crate::pipeline::endpoint::Endpoint;
+use crate::pipeline::error::Code;
+use crate::pipeline::fallback;
+use crate::pipeline::opening::{Opening, begin, run};
+use crate::pipeline::relay::{Form, Manner, Relay};
+use crate::pipeline::reply::ReplyBody;
+use crate::pipeline::settle::Source;
+use crate::pipeline::tap::{Tap, Usage};
+use crate::snapshot::Shared;
+use bytes::{Bytes, BytesMut};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::{StatusCode, header};
+use memchr::memmem;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The call gives no signs of life: each of its readers does.
+const NEVER: Duration = Duration::from_hours(24);
+/// The most of an answer in one piece that is collected before anybody hears of it.
+const MAX_WHOLE: usize = 1 << 20;
+/// A finish reason of an answer that the platform gave up: nobody wants that again.
+const GIVEN_UP: &[u8] = b"\"insufficient_system_resource\"";
+
+/// How a call with a part in the cache is answered.
+pub fn answer(mut errand: Errand, part: Part) -> (Option<Found>, BoxFuture<'static, Opening>) {
+    let told = |found| part.is_cached().then_some(found);
+    let shared = Arc::clone(&errand.settlement.shared);
+    if let Some(kept) = shared.cache.fresh(&part) {
+        errand.settlement.source = Source::Cache(kept.usage);
+        let opening = Opening::Whole(kept.response(), Some(errand.settlement));
+        return (told(Found::Hit), std::future::ready(opening).boxed());
+    }
+    match place(&shared.cache, &errand, &part) {
+        Place::Joined(reader) => {
+            errand.settlement.source = Source::Merged;
+            (told(Found::Merged), Follower::open(reader, Some(errand.settlement)).boxed())
+        }
+        Place::First(call, reader) => {
+            tokio::spawn(call.fill(shared, errand, part));
+            (told(Found::Miss), Follower::open(reader, None).boxed())
+        }
+    }
+}
+
+/// Where a call stands among identical ones.
+enum Place {
+    Joined(Reader),
+    First(SharedCall, Reader),
+}
+
+fn place(cache: &Arc<Cache>, errand: &Errand, part: &Part) -> Place {
+    let (recording, reader) = Recording::begin(&cache.budget);
+    let mut call = SharedCall { cache: Arc::clone(cache), recording, key: None };
+    if !part.merges {
+        return Place::First(call, reader);
+    }
+    let allowed = errand.deadline.saturating_duration_since(errand.settlement.started.into());
+    let key = (part.key, allowed);
+    let mut in_flight = cache.in_flight.lock();
+    if let Some(reader) = in_flight.get(&key).filter(|_| part.shares).and_then(Recording::join) {
+        return Place::Joined(reader);
+    }
+    in_flight.insert(key, Arc::clone(&call.recording));
+    call.key = Some(key);
+    Place::First(call, reader)
+}
+
+/// A call that is made once for all who wait for it. Dropping it ends it for them.
+struct SharedCall {
+    cache: Arc<Cache>,
+    recording: Arc<Recording>,
+    /// Under which it can be found.
+    key: Option<InFlightKey>,
+}
+
+impl Drop for SharedCall {
+    fn drop(&mut self) {
+        self.recording.finish(End::Cut);
+        let Some(key) = self.key else { return };
+        let mut in_flight = self.cache.in_flight.lock();
+        if in_flight.get(&key).is_some_and(|other| Arc::ptr_eq(other, &self.recording)) {
+            in_flight.remove(&key);
+        }
+    }
+}
+
+impl SharedCall {
+    /// Makes the call, as long as somebody waits for it, and keeps its answer.
+    async fn fill(self, shared: Arc<Shared>, errand: Errand, part: Part) {
+        let endpoint = errand.call.endpoint;
+        tokio::select! {
+            biased;
+            () = self.pass(errand) => {}
+            () = self.recording.abandoned() => return,
+        }
+        if let Some((head, body)) = self.recording.complete()
+            && let Some(kept) = worth_keeping(endpoint, &head, &body, &part)
+        {
+            shared.cache.store.put(part.key, kept);
+        }
+    }
+
+    async fn pass(&self, errand: Errand) {
+        let form = if errand.call.stream { Form::Events(errand.call.endpoint) } else { Form::Plain };
+        let manner = Manner { form, interval: NEVER, deadline: errand.deadline };
+        let (head, body) = begin(run(errand).await, manner).into_parts();
+        let refused = head.extensions.get::<Code>().copied();
+        let mut headers = head.headers;
+        // What it says of the length is for one connection; each reader has its own.
+        headers.remove(header::CONTENT_LENGTH);
+        let head = Head { status: head.status, headers, refused };
+        match body {
+            ReplyBody::Full(body) => self.recording.whole(head, body.unwrap_or_default(), End::Told),
+            ReplyBody::Relay(relay) => self.relay(head, *relay).await,
+        }
+    }
+
+    async fn relay(&self, head: Head, mut relay: Relay) {
+        let mut first = BytesMut::new();
+        let stream = is_stream(&head);
+        let mut head = Some(head);
+        loop {
+            match poll_fn(|cx| relay.poll_chunk(cx)).await {
+                Some(Ok(piece)) if !stream && head.is_some() => {
+                    first.extend_from_slice(&piece);
+                    if first.len() > MAX_WHOLE
+                        && let Some(head) = head.take()
+                    {
+                        self.recording.head(head);
+                        self.recording.push(first.split().freeze()).await;
+                    }
+                }
+                Some(Ok(piece)) => {
+                    if let Some(head) = head.take() {
+                        self.recording.head(head);
+                    }
+                    self.recording.push(piece).await;
+                }
+                Some(Err(_)) => {
+                    if let Some(head) = head.take() {
+                        self.recording.head(head);
+                        self.recording.push(first.split().freeze()).await;
+                    }
+                    return self.recording.finish(End::Cut);
+                }
+                None => {
+                    let end = if relay.is_complete() { End::Complete } else { End::Told };
+                    return match head.take() {
+                        Some(head) => self.recording.whole(head, first.split().freeze(), end),
+                        None => self.recording.finish(end),
+                    };
+                }
+            }
+        }
+    }
+}
+
+/// Whether it begins as an event stream.
+pub(super) fn is_stream(head: &Head) -> bool {
+    let media_type =
+        head.headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    media_type.get(..17).is_some_and(|text| text.eq_ignore_ascii_case(b"text/event-stream"))
+}
+
+/// A good and whole answer of the model that was asked for.
+fn worth_keeping(endpoint: Endpoint, head: &Head, body: &Bytes, part: &Part) -> Option<Kept> {
+    let content_type = head.headers.get(header::CONTENT_TYPE)?.clone();
+    let good = head.status == StatusCode::OK && !head.headers.contains_key(fallback::HEADER);
+    let failed = memmem::find(body, GIVEN_UP).is_some()
+        || endpoint == Endpoint::Messages && memmem::find(body, b"event: error").is_some();
+    if !good || failed || body.is_empty() {
+        return None;
+    }
+    let since = Instant::now();
+    let until = part.ttl.map(|ttl| since + ttl).filter(|_| !part.lasts);
+    Some(Kept { content_type, body: Bytes::copy_from_slice(body), since, until, usage: usage(body) })
+}
+
+fn usage(body: &[u8]) -> Option<Usage> {
+    let mut tap = Tap::default();
+    tap.feed(body);
+    tap.usage()
+}

@@ -1,0 +1,182 @@
+//! Identical calls in flight share one call of the backend.
+
+use crate::support::{chat, client, gateway, hello, hello_streamed, payloads, post, upstream};
+use anyhow::Result;
+use deepseek_tests::gateway::Gateway;
+use futures::future::try_join_all;
+use reqwest::Response;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(20);
+const MERGE: &str = "  cache: {}\n";
+
+/// Identical calls at once.
+async fn at_once(gateway: &Gateway, count: usize, body: &Value) -> Result<Vec<Response>> {
+    try_join_all((0..count).map(|_| chat(gateway, body))).await
+}
+
+fn found(response: &Response) -> &str {
+    response.headers().get("x-deepseek-gateway-cache").map_or("", |value| value.to_str().unwrap_or_default())
+}
+
+#[tokio::test]
+async fn twenty_identical_calls_in_flight_are_one_request_and_get_the_same_bytes() -> Result<()> {
+    for body in [hello(), hello_streamed()] {
+        let a = upstream("a").await?;
+        a.set_default("first_token_delay_ms=3000");
+        let gateway = gateway(&[&a], MERGE).await?;
+        let responses = at_once(&gateway, 20, &body).await?;
+        let merged = responses.iter().filter(|response| found(response) == "merged").count();
+        assert_eq!((merged, responses.iter().filter(|r| found(r) == "miss").count()), (19, 1));
+        let texts = try_join_all(responses.into_iter().map(Response::text)).await?;
+        assert!(
+            texts.iter().all(|text| *text == texts[0] && text.contains("[a ") || text.contains("\"[a\""))
+        );
+        assert_eq!(a.stats().requests, 1);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_comes_while_a_stream_flows_gets_all_of_it() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("chunks=40&chunk_delay_ms=50");
+    let gateway = gateway(&[&a], MERGE).await?;
+    let mut first = chat(&gateway, &hello_streamed()).await?;
+    let begun = first.chunk().await?.expect("it has begun");
+    let second = chat(&gateway, &hello_streamed()).await?;
+    assert_eq!(found(&second), "merged");
+    let second = second.text().await?;
+    let first = [&begun[..], &first.bytes().await?].concat();
+    assert_eq!(payloads(&second), payloads(std::str::from_utf8(&first)?));
+    assert_eq!(payloads(&second).last(), Some(&"[DONE]"));
+    assert_eq!(a.stats().requests, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_call_goes_on_while_anybody_listens_and_is_cancelled_when_nobody_does() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("chunks=30&chunk_delay_ms=100");
+    let gateway = gateway(&[&a], MERGE).await?;
+    let mut first = chat(&gateway, &hello_streamed()).await?;
+    first.chunk().await?;
+    let second = chat(&gateway, &hello_streamed()).await?;
+    assert_eq!(found(&second), "merged");
+    drop(first);
+    let text = second.text().await?;
+    assert_eq!(payloads(&text).last(), Some(&"[DONE]"), "the first left, the second has all of it");
+    assert_eq!((a.stats().requests, a.stats().cancelled), (1, 0));
+
+    let mut other = hello_streamed();
+    other["max_tokens"] = json!(77);
+    let mut third = chat(&gateway, &other).await?;
+    third.chunk().await?;
+    let mut fourth = chat(&gateway, &other).await?;
+    fourth.chunk().await?;
+    drop((third, fourth));
+    a.wait_for(|stats| stats.cancelled == 1, SOON).await?;
+    assert_eq!(a.stats().requests, 2);
+    a.set_default("plain");
+    let again = chat(&gateway, &other).await?;
+    assert_eq!(found(&again), "miss", "what nobody heard to its end is not kept");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failure_is_everybodys_and_the_next_call_is_a_new_one() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("status=503&header_delay_ms=2000");
+    let more = "  cache: {}\n  failover: {attempts: 1}\n";
+    let gateway = gateway(&[&a], more).await?;
+    let responses = at_once(&gateway, 5, &hello()).await?;
+    assert!(responses.iter().all(|response| response.status() == 502));
+    let texts = try_join_all(responses.into_iter().map(Response::text)).await?;
+    assert!(texts.iter().all(|text| *text == texts[0] && text.contains("upstream_error")), "{texts:?}");
+    assert_eq!(a.stats().requests, 1);
+    a.set_default("plain");
+    let after = chat(&gateway, &hello()).await?;
+    assert_eq!((after.status().as_u16(), found(&after)), (200, "miss"));
+    let metrics = client().get(gateway.admin_url("/metrics")).send().await?.text().await?;
+    assert!(metrics.contains("code=\"502\",reason=\"upstream_error\"} 5"), "{metrics}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cut_stream_ends_with_one_error_event_for_everybody() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("cut_after=6&chunk_delay_ms=300");
+    let gateway = gateway(&[&a], MERGE).await?;
+    let mut first = chat(&gateway, &hello_streamed()).await?;
+    let begun = first.chunk().await?.expect("it has begun");
+    let second = chat(&gateway, &hello_streamed()).await?;
+    assert_eq!(found(&second), "merged");
+    let second = second.text().await?;
+    let first = [&begun[..], &first.bytes().await?].concat();
+    assert_eq!(payloads(&second), payloads(std::str::from_utf8(&first)?));
+    assert_eq!(second.matches("stream_interrupted").count(), 1, "{second}");
+    assert!(!second.contains("[DONE]"), "{second}");
+    assert_eq!(a.stats().requests, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn with_merge_off_no_store_no_cache_or_another_patience_calls_are_made_by_themselves() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("first_token_delay_ms=2000");
+    let off = gateway(&[&a], "  cache: {merge: false}\n").await?;
+    at_once(&off, 2, &hello()).await?;
+    assert_eq!(a.stats().requests, 2, "merge: false");
+    let on = gateway(&[&a], MERGE).await?;
+    let call = |name, value| post(&on, "/v1/chat/completions", &hello()).header(name, value).send();
+    try_join_all([
+        call("cache-control", "no-store"),
+        call("cache-control", "no-store"),
+        call("cache-control", "no-cache"),
+        call("cache-control", "no-cache"),
+        call("x-request-timeout-ms", "60000"),
+        call("x-request-timeout-ms", "70000"),
+    ])
+    .await?;
+    assert_eq!(a.stats().requests, 8);
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_the_first_is_charged_tokens_and_everybody_a_request() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("first_token_delay_ms=2000");
+    let gateway =
+        gateway(&[&a], "  cache: {}\n  quota: [{requests: 4, window: 1d}, {tokens: 100000, window: 1d}]\n")
+            .await?;
+    let responses = at_once(&gateway, 3, &hello()).await?;
+    let answers = try_join_all(responses.into_iter().map(Response::json::<Value>)).await?;
+    let used = answers[0]["usage"]["total_tokens"].as_u64().expect("usage");
+    let mut other = hello();
+    other["max_tokens"] = json!(1);
+    let last = chat(&gateway, &other).await?;
+    assert_eq!(last.headers()["x-ratelimit-remaining-requests"], "0");
+    let remaining: u64 = last.headers()["x-ratelimit-remaining-tokens"].to_str()?.parse()?;
+    assert!((100_000 - used - 40..=100_000 - used).contains(&remaining), "{remaining} of 100000 - {used}");
+    assert_eq!(chat(&gateway, &hello()).await?.status(), 429, "a kept answer counts as a request too");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_who_waits_gets_signs_of_life() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("first_token_delay_ms=3500");
+    let gateway = gateway(&[&a], "  cache: {}\n  keepAlive: {interval: 1s}\n").await?;
+    let responses = at_once(&gateway, 3, &hello_streamed()).await?;
+    for response in responses {
+        assert!(["miss", "merged"].contains(&found(&response)));
+        let text = response.text().await?;
+        assert!(text.starts_with(": keep-alive\n\n"), "{text}");
+        assert_eq!(payloads(&text).last(), Some(&"[DONE]"));
+    }
+    assert_eq!(a.stats().requests, 1);
+    let kept = chat(&gateway, &hello_streamed()).await?.text().await?;
+    assert!(!kept.contains("keep-alive"), "signs of life are not kept: {kept}");
+    Ok(())
+}
