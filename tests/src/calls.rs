@@ -13,6 +13,9 @@ pub const KEY: &str = "sk-test-0123456789abcdef";
 /// The provider's key: what must never reach a client, a log or a metric.
 pub const PROVIDER_KEY: &str = "sk-provider-fedcba9876543210";
 
+/// The key of the second consumer of [`over_account`].
+pub const SECOND: &str = "sk-test-second-consumer-0123";
+
 /// Secrets, one consumer `team-a` with label `team: a`, and the given documents.
 pub fn world(documents: &str) -> String {
     format!(
@@ -68,6 +71,46 @@ pub async fn upstream(name: &str) -> Result<Mock> {
 /// A gateway with [`route`] over `upstreams`.
 pub async fn gateway(upstreams: &[&Mock], more: &str) -> Result<Gateway> {
     Gateway::standalone(&world(&route(upstreams, more))).await
+}
+
+/// Two consumers, an account with two keys at `main` (`spec` is more of its YAML), and a route over it and `standby`.
+pub async fn over_account(main: &Mock, standby: Option<&Mock>, spec: &str, route: &str) -> Result<Gateway> {
+    let standby = standby.map_or_else(String::new, |mock| {
+        format!("  - {{name: standby, baseUrl: \"{}\", priority: 1, apiKey: {{secretRef: {{name: provider, key: token}}}}}}\n", mock.base_url())
+    });
+    let documents = format!(
+        "apiVersion: v1
+kind: Secret
+metadata: {{name: more}}
+stringData: {{token: sk-provider-second-0123456789, consumer: {SECOND}}}
+---
+apiVersion: deepseekroute.io/v1alpha1
+kind: DeepSeekConsumer
+metadata: {{name: team-b}}
+spec:
+  apiKeys:
+  - secretRef: {{name: more, key: consumer}}
+---
+apiVersion: deepseekroute.io/v1alpha1
+kind: DeepSeekBackend
+metadata: {{name: account}}
+spec:
+  baseUrl: \"{}\"
+  apiKeys:
+  - secretRef: {{name: provider, key: token}}
+  - secretRef: {{name: more, key: token}}
+{spec}---
+apiVersion: deepseekroute.io/v1alpha1
+kind: DeepSeekRoute
+metadata: {{name: chat}}
+spec:
+  model: deepseek-flash
+  backends:
+  - {{name: main, backendRef: {{name: account}}}}
+{standby}{route}",
+        main.base_url()
+    );
+    Gateway::standalone(&world(&documents)).await
 }
 
 /// The body of a plain chat call.

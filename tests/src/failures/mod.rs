@@ -3,8 +3,17 @@
 //! One list ([`every_case`](crate::every_case)) makes the tests of `tests/tests/failures.rs` and the table of `cargo xtask failures`. A case is
 //! a function named after what it shows; it says what the client saw and what the backends received, or fails.
 
+pub mod accounts;
 pub mod answer;
+pub mod beginnings;
+pub mod leaving;
 mod list;
+mod middlebox;
+pub mod passing;
+pub mod quotas;
+pub mod resuming;
+pub mod retries;
+pub mod silence;
 pub mod stage;
 pub mod streams;
 pub mod table;
@@ -50,6 +59,15 @@ pub struct Seen {
     pub attempts: Vec<(String, u64)>,
     /// How much longer than without the failure the client waited, at the worst.
     pub added: Duration,
+}
+
+impl Seen {
+    /// The same without the time that the fake takes of itself.
+    #[must_use]
+    pub fn less(mut self, pace: Duration) -> Self {
+        self.added = self.added.saturating_sub(pace);
+        self
+    }
 }
 
 impl Case {

@@ -4,12 +4,13 @@ use super::Seen;
 use super::answer::Answer;
 use crate::calls::{client, gateway, hello, hello_streamed, post};
 use crate::gateway::Gateway;
+use crate::kubernetes::try_eventually;
 use anyhow::{Result, ensure};
 use mock_deepseek::{Mock, Options};
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::ops::Index;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a condition may take to come true.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -79,16 +80,40 @@ impl Stage {
     }
 
     /// The value of the first metric whose line has all of `parts`; 0 where there is none.
-    pub async fn metric(&self, parts: &[&str]) -> Result<f64> {
+    pub async fn metric(&self, parts: &[&str]) -> Result<u64> {
         let text = self.metrics().await?;
         let line = text.lines().find(|line| !line.starts_with('#') && parts.iter().all(|p| line.contains(p)));
-        Ok(line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0))
+        Ok(line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0))
+    }
+
+    /// Waits until a metric has a value.
+    pub async fn until_metric(&self, parts: &[&str], value: u64) -> Result<()> {
+        try_eventually(&format!("{parts:?} is {value}"), SOON, async || {
+            let now = self.metric(parts).await?;
+            ensure!(now == value, "it is {now}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// The sum of the requests that the backends have received.
+    pub fn attempts(&self) -> u64 {
+        self.upstreams.iter().map(|upstream| upstream.stats().requests).sum()
     }
 
     /// Fails unless the backends have received these numbers of requests.
     pub fn received(&self, counts: &[u64]) -> Result<()> {
         let got: Vec<_> = self.upstreams.iter().map(|upstream| upstream.stats().requests).collect();
         ensure!(got == counts, "the backends received {got:?} instead of {counts:?}");
+        Ok(())
+    }
+
+    /// Waits until a backend has seen `count` of its requests cancelled; fails if it took more than 100 ms from now on.
+    pub async fn cancelled_at_once(&self, backend: usize, count: u64) -> Result<()> {
+        let started = Instant::now();
+        self[backend].wait_for(|stats| stats.cancelled == count, SOON).await?;
+        let took = started.elapsed();
+        ensure!(took < Duration::from_millis(100), "cancelled after {took:?} only");
         Ok(())
     }
 

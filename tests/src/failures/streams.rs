@@ -1,7 +1,7 @@
-//! Streams that are cut, that stall, that lack their end.
+//! Streams that are cut, that lack their end, that hold what does not belong there.
 
 use super::Seen;
-use super::stage::{SOON, Stage};
+use super::stage::Stage;
 use anyhow::{Result, ensure};
 
 /// A FIN, an RST, a clean end, half a frame after 40 of 60 frames.
@@ -17,7 +17,7 @@ pub async fn f01_a_cut_stream_is_never_presented_as_a_success() -> Result<Seen> 
     }
     stage.received(&[4, 0])?;
     let counted = stage.metric(&["http_requests_total", "reason=\"stream_interrupted\""]).await?;
-    ensure!(counted == 4.0, "counted as interrupted: {counted}");
+    ensure!(counted == 4, "counted as interrupted: {counted}");
     Ok(stage.seen(""))
 }
 
@@ -33,28 +33,6 @@ pub async fn f02_a_missing_end_mark_is_told_from_a_missing_finish() -> Result<Se
     stage.stream().await?.interrupted()?;
     stage.received(&[2])?;
     Ok(stage.seen("without the mark: the whole answer; without the finish: an error event"))
-}
-
-/// Twenty frames, then a connection that stays open.
-pub async fn f03_silence_in_the_middle_of_a_stream_ends_by_the_clock() -> Result<Seen> {
-    silent("chunks=60&stall_after=20").await
-}
-
-/// Five frames, then a comment every 20 ms.
-pub async fn f04_comments_do_not_keep_a_stalled_stream_alive() -> Result<Seen> {
-    silent("chunks=60&stall_after=5&stall_keep_alive_ms=20").await
-}
-
-async fn silent(fault: &str) -> Result<Seen> {
-    let stage = Stage::of(&["a", "b"], "  timeouts: {idle: 1s}\n").await?;
-    stage[0].set_default(fault);
-    let answer = stage.stream().await?;
-    answer.interrupted()?;
-    ensure!(answer.took.as_secs_f64() >= 1.0, "not before its time: {:?}", answer.took);
-    stage[0].wait_for(|stats| stats.cancelled == 1, SOON).await?;
-    stage[0].set_default("plain");
-    stage.ask().await?.whole_by("a")?;
-    Ok(stage.seen(&answer.describe()))
 }
 
 /// Before, between and after the frames, in pieces of one byte; 200 blank lines before JSON; blank lines and no more.
@@ -73,4 +51,42 @@ pub async fn f05_comments_and_blank_lines_are_no_answer_and_no_harm() -> Result<
     }
     stage.received(&[7, 4])?;
     Ok(stage.seen("the answer of a; where a sends only blanks, that of b"))
+}
+
+/// Four frames and an error frame, after which the stream ends or stays open.
+pub async fn f09_an_error_in_the_middle_of_a_stream_ends_it_once() -> Result<Seen> {
+    let stage = Stage::of(&["a", "b"], "").await?;
+    for fault in ["error-mid", "error-mid-open", "error-mid?error_then=done"] {
+        stage[0].set_default(fault);
+        stage.stream().await?.interrupted()?;
+    }
+    stage.received(&[3, 0])?;
+    stage.until_metric(&["requests_in_flight"], 0).await?;
+    Ok(stage.seen(""))
+}
+
+/// A frame of garbage, characters split at every byte.
+pub async fn f11_a_frame_that_is_no_json_harms_nothing_else() -> Result<Seen> {
+    let stage = Stage::of(&["a"], "").await?;
+    stage[0].set_default("garbage_at=3&thinking=false&answer=[a x] naïve 思考 🚀 done&chunks=8&split=1");
+    let answer = stage.stream().await?;
+    answer.whole_by("a")?;
+    stage[0].set_default("thinking=false&answer=[a x] naïve 思考 🚀 done&split=1");
+    let clean = stage.stream().await?;
+    ensure!(clean.text("content") == "[a x] naïve 思考 🚀 done", "{}", clean.text("content"));
+    let malformed = stage.metric(&["malformed_frames_total"]).await?;
+    ensure!(malformed == 1, "counted as malformed: {malformed}");
+    stage[0].set_default("plain");
+    stage.ask().await?.whole_by("a")?;
+    stage.received(&[3])?;
+    Ok(stage.seen("the whole answer, the frame as it came, and service afterwards"))
+}
+
+/// A reset in the middle of a stream, with another backend at hand.
+pub async fn f37_after_the_first_token_nothing_is_sent_again() -> Result<Seen> {
+    let stage = Stage::of(&["a", "b"], "").await?;
+    stage[0].set_default("thinking=false&chunks=60&chunk_delay_ms=2&cut_after=10&cut=rst");
+    stage.stream().await?.interrupted()?;
+    stage.received(&[1, 0])?;
+    Ok(stage.seen(""))
 }
