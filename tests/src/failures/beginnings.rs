@@ -26,18 +26,31 @@ pub async fn f10_an_error_as_the_first_event_is_a_failure() -> Result<Seen> {
     Ok(replaced(&["error-first", "error-first?error_then=stall"], false).await?.seen(""))
 }
 
-/// Before the first token another backend answers; after fifty frames the client is told.
+/// Before the first token another backend answers. After fifty frames it is passed on as what it is and counts against the
+/// backend; where the route resumes streams, another backend goes on.
 pub async fn f30_insufficient_system_resource_is_no_finish() -> Result<Seen> {
     let stage = Stage::of(&["a", "b"], "").await?;
     stage[0].set_default("no-resource-first");
     stage.stream().await?.whole_by("b")?;
     stage.ask().await?.whole_by("b")?;
-    stage[0].set_default("no-resource?chunks=50&thinking=false");
+    let late = "no-resource?chunks=50&thinking=false";
+    stage[0].set_default(late);
     let answer = stage.stream().await?;
-    answer.interrupted()?;
-    ensure!(answer.frames().len() >= 50, "what was said is passed on: {} frames", answer.frames().len());
+    let told = answer.body.contains("\"finish_reason\":\"insufficient_system_resource\"");
+    ensure!(told && !answer.body.contains("\"finish_reason\":\"stop\""), "as it was sent: {}", answer.end());
     stage.received(&[3, 2])?;
-    Ok(stage.seen("before the first token: the answer of b; after fifty frames: an error event"))
+    for _ in 0..12 {
+        stage.stream().await?.whole()?;
+    }
+    ensure!(stage[1].stats().requests > 2, "it counts: the breaker of a is open");
+    let resuming = Stage::of(&["a", "b"], "  failover: {midStream: Resume}\n").await?;
+    resuming[0].set_default(late);
+    let answer = resuming.stream().await?;
+    answer.whole()?;
+    ensure!(answer.body.contains("\"finish_reason\":\"stop\""), "continued: {}", answer.end());
+    resuming.received(&[1, 1])?;
+    Ok(stage
+        .seen("before the first token: the answer of b; later: the finish reason as sent, or the rest by b"))
 }
 
 /// A web page, no choices, no content.
