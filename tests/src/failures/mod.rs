@@ -10,6 +10,7 @@ pub mod leaving;
 mod list;
 mod middlebox;
 pub mod passing;
+mod pods;
 pub mod quotas;
 pub mod resuming;
 pub mod retries;

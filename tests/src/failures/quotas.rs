@@ -2,10 +2,12 @@
 
 use super::Seen;
 use super::answer::Answer;
-use super::stage::{SOON, Stage};
-use crate::calls::{hello, hello_streamed, post};
+use super::pods::pods;
+use super::stage::{SOON, Stage, fakes};
+use crate::calls::{gateway, hello, hello_streamed, post, route, world};
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -65,9 +67,34 @@ pub async fn f19_what_was_reserved_comes_back_however_a_call_ends() -> Result<Se
     killed[0].wait_for(|stats| stats.in_flight == 0, SOON).await?;
     killed[0].set_default("plain");
     let upstreams: Vec<_> = killed.upstreams.iter().collect();
-    let again = Stage::with(Vec::new(), crate::calls::gateway(&upstreams, quota).await?);
+    let again = Stage::with(Vec::new(), gateway(&upstreams, quota).await?);
     again.chat(&large).await?.whole_by("a").context("nothing outlives the process")?;
     Ok(stage.seen("after each of them, a call for all that is left is answered"))
+}
+
+/// 150 calls, spread over three pods that know of each other only how many they are.
+pub async fn f22_pods_share_a_quota() -> Result<Seen> {
+    let upstreams = fakes(&["a"]).await?;
+    let quota = "  quota: [{requests: 100, window: 1d}]\n";
+    let pods = pods(&world(&route(&[&upstreams[0]], quota)), 3).await?;
+    let body = hello();
+    let calls = pods.iter().cycle().take(150);
+    let calls = calls.map(|pod| Answer::to(post(&pod.gateway, "/v1/chat/completions", &body)));
+    let answers: Vec<_> = stream::iter(calls).buffer_unordered(20).try_collect().await?;
+    let (admitted, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
+    refused.iter().try_for_each(|answer| answer.refused(429, "rate_limit_exceeded"))?;
+    let longest = answers.iter().map(|answer| answer.took).max().unwrap_or_default();
+    let (admitted, attempts) = (admitted.len(), upstreams[0].stats().requests);
+    ensure!(
+        (97..=100).contains(&admitted) && attempts == admitted as u64,
+        "{admitted} answers, {attempts} attempts"
+    );
+    Ok(Seen {
+        client: format!("{admitted} answers, {} times 429 `rate_limit_exceeded`", refused.len()),
+        calls: 150,
+        attempts: vec![("a".to_owned(), attempts)],
+        added: longest,
+    })
 }
 
 /// `max_completion_tokens`, `n`, a prompt that is a list, large tools.
