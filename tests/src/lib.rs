@@ -1,6 +1,8 @@
 //! Tests of the DeepSeek gateway from the outside, as its users see it.
 
 pub mod binaries;
+pub mod calls;
+pub mod failures;
 pub mod gateway;
 pub mod kubernetes;
 pub mod manifests;

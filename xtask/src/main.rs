@@ -4,6 +4,7 @@ mod bench;
 mod cargo;
 mod cluster;
 mod demo;
+mod failures;
 mod http;
 mod scale;
 mod service;
@@ -28,6 +29,7 @@ struct Arguments {
 enum Command {
     Bench(bench::Bench),
     Demo(demo::Demo),
+    Failures(failures::Failures),
     Scale(scale::Scale),
     Setup(setup::Setup),
     Test(test::Test),
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Bench(bench) => bench.run().map(succeeded),
         Command::Demo(demo) => demo.run().map(succeeded),
+        Command::Failures(failures) => failures.run(),
         Command::Scale(scale) => scale.run().map(succeeded),
         Command::Setup(setup) => setup.run().map(succeeded),
         Command::Test(test) => test.run(),

@@ -59,6 +59,25 @@ struct Probe<'a> {
     top_logprobs: Option<&'a RawValue>,
     #[serde(borrow)]
     n: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tools: Option<&'a RawValue>,
+    #[serde(borrow)]
+    functions: Option<&'a RawValue>,
+    #[serde(borrow)]
+    system: Option<&'a RawValue>,
+    #[serde(borrow)]
+    instructions: Option<&'a RawValue>,
+    #[serde(borrow)]
+    response_format: Option<&'a RawValue>,
+}
+
+impl Probe<'_> {
+    /// Bytes that become prompt tokens beside the content: tools and schemas are read by the model, too.
+    fn beside_content(&self) -> usize {
+        let fields =
+            [self.tools, self.functions, self.system, self.instructions, self.response_format].into_iter();
+        fields.flatten().map(|value| value.get().len()).sum()
+    }
 }
 
 /// Output tokens reserved for a call that names no maximum: a typical answer, not the model's maximum, which would
@@ -96,7 +115,7 @@ pub fn check(endpoint: Endpoint, body: &Bytes) -> Result<Call, GatewayError> {
     ];
     let output = output.into_iter().flatten().max().unwrap_or(TYPICAL_OUTPUT_TOKENS).min(MAX_OUTPUT_TOKENS);
     let output = if endpoint == Endpoint::Embeddings { 0 } else { output * choices };
-    let estimated_input = prompt.get().len() as u64 / BYTES_PER_TOKEN;
+    let estimated_input = (prompt.get().len() + probe.beside_content()) as u64 / BYTES_PER_TOKEN;
     let start = model.get().as_ptr().addr() - body.as_ptr().addr();
     Ok(Call {
         endpoint,
@@ -262,5 +281,14 @@ mod tests {
         assert_eq!(tokens(r#","max_tokens":50"#), 1 + 50);
         assert_eq!(tokens(r#","max_completion_tokens":50,"n":3"#), 1 + 150);
         assert_eq!(tokens(r#","max_tokens":99999999999"#), 1 + MAX_OUTPUT_TOKENS);
+    }
+
+    #[test]
+    fn tools_and_schemas_are_counted_with_the_prompt() {
+        let long = "x".repeat(398);
+        for field in ["tools", "functions", "system", "instructions", "response_format"] {
+            let body = format!(r#"{{"model":"m","messages":[{{}}],"{field}":"{long}"}}"#);
+            assert_eq!(chat(&body).expect("valid").estimated_input, 101, "{field}");
+        }
     }
 }

@@ -1,59 +1,17 @@
 //! Accounts: money, limits and keys of one account, whatever routes and keys lead to it.
 
 use crate::support::{
-    KEY, PROVIDER_KEY, chat, chat_json, client, code, hello, hello_streamed, post, said, upstream, world,
+    KEY, PROVIDER_KEY, SECOND, chat, chat_json, client, code, hello, hello_streamed, over_account, post,
+    said, upstream,
 };
 use anyhow::{Result, ensure};
 use deepseek_tests::gateway::Gateway;
 use deepseek_tests::kubernetes::eventually;
 use futures::future::join_all;
-use mock_deepseek::Mock;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(5);
-const SECOND: &str = "sk-test-second-consumer-0123";
-
-/// Two consumers, an account with two keys at `main` (`spec` is more of its YAML), and a route over it and `standby`.
-async fn gateway(main: &Mock, standby: Option<&Mock>, spec: &str, route: &str) -> Result<Gateway> {
-    let standby = standby.map_or_else(String::new, |mock| {
-        format!("  - {{name: standby, baseUrl: \"{}\", priority: 1, apiKey: {{secretRef: {{name: provider, key: token}}}}}}\n", mock.base_url())
-    });
-    let documents = format!(
-        "apiVersion: v1
-kind: Secret
-metadata: {{name: more}}
-stringData: {{token: sk-provider-second-0123456789, consumer: {SECOND}}}
----
-apiVersion: deepseekroute.io/v1alpha1
-kind: DeepSeekConsumer
-metadata: {{name: team-b}}
-spec:
-  apiKeys:
-  - secretRef: {{name: more, key: consumer}}
----
-apiVersion: deepseekroute.io/v1alpha1
-kind: DeepSeekBackend
-metadata: {{name: account}}
-spec:
-  baseUrl: \"{}\"
-  apiKeys:
-  - secretRef: {{name: provider, key: token}}
-  - secretRef: {{name: more, key: token}}
-{spec}---
-apiVersion: deepseekroute.io/v1alpha1
-kind: DeepSeekRoute
-metadata: {{name: chat}}
-spec:
-  model: deepseek-flash
-  backends:
-  - {{name: main, backendRef: {{name: account}}}}
-{standby}{route}",
-        main.base_url()
-    );
-    Gateway::standalone(&world(&documents)).await
-}
-
 async fn metrics(gateway: &Gateway) -> Result<String> {
     Ok(client().get(gateway.admin_url("/metrics")).send().await?.text().await?)
 }
@@ -62,7 +20,7 @@ async fn metrics(gateway: &Gateway) -> Result<String> {
 async fn an_account_without_balance_is_parked_at_once_and_called_again_when_it_has_some() -> Result<()> {
     let (a, standby) = (upstream("a").await?, upstream("standby").await?);
     a.set_balance("0.00");
-    let gateway = gateway(&a, Some(&standby), "", "").await?;
+    let gateway = over_account(&a, Some(&standby), "", "").await?;
     for _ in 0..50 {
         let (status, answer) = chat_json(&gateway, &hello()).await?;
         assert_eq!(status, 200, "{answer}");
@@ -87,7 +45,7 @@ async fn an_account_without_balance_is_parked_at_once_and_called_again_when_it_h
 async fn an_account_without_balance_and_without_another_is_told_as_what_it_is() -> Result<()> {
     let a = upstream("a").await?;
     a.set_balance("0.00");
-    let gateway = gateway(&a, None, "", "").await?;
+    let gateway = over_account(&a, None, "", "").await?;
     let mut codes = Vec::new();
     for _ in 0..10 {
         let (status, answer) = chat_json(&gateway, &hello()).await?;
@@ -103,7 +61,7 @@ async fn an_account_without_balance_and_without_another_is_told_as_what_it_is() 
 async fn a_429_closes_the_account_for_every_caller_until_it_may_be_asked_again() -> Result<()> {
     let a = upstream("a").await?;
     a.set_default("status=429&retry_after=30");
-    let gateway = gateway(&a, None, "", "").await?;
+    let gateway = over_account(&a, None, "", "").await?;
     for attempt in 0..5 {
         let response = chat(&gateway, &hello()).await?;
         assert_eq!(response.status(), 429, "attempt {attempt}");
@@ -119,7 +77,7 @@ async fn a_429_closes_the_account_for_every_caller_until_it_may_be_asked_again()
 async fn a_short_retry_after_is_waited_for() -> Result<()> {
     let a = upstream("a").await?;
     a.set_default("status=429&retry_after=1&fail_first=1");
-    let gateway = gateway(&a, None, "", "").await?;
+    let gateway = over_account(&a, None, "", "").await?;
     let started = Instant::now();
     let (status, answer) = chat_json(&gateway, &hello()).await?;
     assert_eq!(status, 200, "{answer}");
@@ -133,7 +91,7 @@ async fn the_limit_of_calls_in_flight_is_held_before_sending_and_the_rest_waits_
     let a = upstream("a").await?;
     a.set_default("header_delay_ms=150");
     let spec = "  concurrency: {models: [{model: deepseek-flash, limit: 3}], queueTimeout: 20s}\n";
-    let gateway = gateway(&a, None, spec, "").await?;
+    let gateway = over_account(&a, None, spec, "").await?;
     let body = hello();
     let answers = join_all((0..20).map(|_| chat_json(&gateway, &body))).await;
     for answer in answers {
@@ -149,7 +107,7 @@ async fn a_full_queue_sends_the_rest_to_the_next_backend_and_else_away_at_once()
     let (a, standby) = (upstream("a").await?, upstream("standby").await?);
     a.set_default("header_delay_ms=3000");
     let spec = "  concurrency: {models: [{model: deepseek-flash, limit: 1}], queue: 1, queueTimeout: 20s}\n";
-    let alone = gateway(&a, None, spec, "").await?;
+    let alone = over_account(&a, None, spec, "").await?;
     let body = hello();
     let held = [tokio::spawn(post(&alone, "/v1/chat/completions", &body).send())];
     a.wait_for(|stats| stats.in_flight == 1, SOON).await?;
@@ -172,7 +130,7 @@ async fn a_full_queue_sends_the_rest_to_the_next_backend_and_else_away_at_once()
     for call in held {
         assert_eq!(call.await??.status(), 200);
     }
-    let both = gateway(&a, Some(&standby), spec, "").await?;
+    let both = over_account(&a, Some(&standby), spec, "").await?;
     let first = tokio::spawn(post(&both, "/v1/chat/completions", &body).send());
     a.wait_for(|stats| stats.in_flight == 1, SOON).await?;
     let (_, answer) = chat_json(&both, &body).await?;
@@ -186,7 +144,7 @@ async fn the_real_limit_is_learned_from_the_text_of_a_429_whatever_the_keys() ->
     let a = upstream("a").await?;
     a.set_default("header_delay_ms=100");
     a.set_concurrency(Some(2));
-    let gateway = gateway(&a, None, "", "").await?;
+    let gateway = over_account(&a, None, "", "").await?;
     let body = hello();
     join_all((0..6).map(|_| chat_json(&gateway, &body))).await;
     let text = metrics(&gateway).await?;
@@ -202,7 +160,7 @@ async fn the_real_limit_is_learned_from_the_text_of_a_429_whatever_the_keys() ->
 #[tokio::test]
 async fn a_429_for_one_user_id_stops_that_consumer_alone() -> Result<()> {
     let a = upstream("a").await?;
-    let gateway = gateway(&a, None, "  userId: Consumer\n", "").await?;
+    let gateway = over_account(&a, None, "  userId: Consumer\n", "").await?;
     assert_eq!(chat_json(&gateway, &hello()).await?.0, 200);
     let sent: Value = serde_json::from_slice(&a.last_request().expect("one").body)?;
     let user = sent["user_id"].as_str().expect("a user_id").to_owned();
@@ -220,7 +178,7 @@ async fn no_place_is_lost_when_callers_leave_at_any_moment() -> Result<()> {
     let a = upstream("a").await?;
     a.set_default("chunks=400&chunk_delay_ms=5&header_delay_ms=20");
     let spec = "  concurrency: {models: [{model: deepseek-flash, limit: 4}], queueTimeout: 20s}\n";
-    let gateway = gateway(&a, None, spec, "").await?;
+    let gateway = over_account(&a, None, spec, "").await?;
     let body = hello_streamed();
     let leave = |after: u64| {
         let call = post(&gateway, "/v1/chat/completions", &body).send();

@@ -12,9 +12,10 @@ pub(super) const PACKAGE: &str = "tests";
 
 /// The programs in `tests/tests/`, in the order in which they are run, with what they need. One that is not here comes
 /// last, and is thought to need everything.
-const KNOWN: [(&str, Needs); 6] = [
+const KNOWN: [(&str, Needs); 7] = [
     ("examples", Needs::Unit),
     ("gateway", Needs::Unit),
+    ("failures", Needs::Unit),
     ("charts", Needs::ControlPlane),
     ("control_plane", Needs::ControlPlane),
     ("node", Needs::Node),
@@ -151,7 +152,7 @@ mod tests {
     use super::*;
 
     fn all() -> Vec<Tier> {
-        in_order(["node", "anew", "charts", "examples"].map(str::to_owned).into())
+        in_order(["node", "anew", "charts", "failures", "examples"].map(str::to_owned).into())
     }
 
     fn names(tiers: &[Tier]) -> Vec<&str> {
@@ -160,7 +161,10 @@ mod tests {
 
     #[test]
     fn a_program_that_nobody_named_is_run_as_well() {
-        assert_eq!(names(&all()), ["format", "unit", "lint", "examples", "charts", "node", "anew"]);
+        assert_eq!(
+            names(&all()),
+            ["format", "unit", "lint", "examples", "failures", "charts", "node", "anew"]
+        );
     }
 
     #[test]
@@ -174,7 +178,10 @@ mod tests {
     #[test]
     fn a_tier_that_does_not_exist_is_refused_with_those_that_do() {
         let error = choose(all(), false, &["chart".to_owned()]).unwrap_err().to_string();
-        assert!(error.ends_with("choose from format, unit, lint, examples, charts, node, anew"), "{error}");
+        assert!(
+            error.ends_with("choose from format, unit, lint, examples, failures, charts, node, anew"),
+            "{error}"
+        );
     }
 
     #[test]
