@@ -5,3 +5,4 @@ pub mod gateway;
 pub mod kubernetes;
 pub mod manifests;
 pub mod operator;
+pub mod soak;

@@ -9,6 +9,7 @@ mod scale;
 mod service;
 mod setup;
 mod signals;
+mod soak;
 mod test;
 mod tools;
 
@@ -30,6 +31,7 @@ enum Command {
     Demo(demo::Demo),
     Scale(scale::Scale),
     Setup(setup::Setup),
+    Soak(soak::Soak),
     Test(test::Test),
     #[command(subcommand)]
     Cluster(cluster::Cluster),
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::Demo(demo) => demo.run().map(succeeded),
         Command::Scale(scale) => scale.run().map(succeeded),
         Command::Setup(setup) => setup.run().map(succeeded),
+        Command::Soak(soak) => soak.run().map(succeeded),
         Command::Test(test) => test.run(),
         Command::Cluster(cluster) => cluster.run().map(succeeded),
     };

@@ -11,6 +11,7 @@ mod protocols;
 mod quotas;
 mod refusals;
 mod reload;
+mod soak;
 mod splits;
 mod standalone;
 mod support;
