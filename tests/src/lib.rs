@@ -7,3 +7,4 @@ pub mod gateway;
 pub mod kubernetes;
 pub mod manifests;
 pub mod operator;
+pub mod soak;

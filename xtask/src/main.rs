@@ -10,6 +10,7 @@ mod scale;
 mod service;
 mod setup;
 mod signals;
+mod soak;
 mod test;
 mod tools;
 
@@ -32,6 +33,7 @@ enum Command {
     Failures(failures::Failures),
     Scale(scale::Scale),
     Setup(setup::Setup),
+    Soak(soak::Soak),
     Test(test::Test),
     #[command(subcommand)]
     Cluster(cluster::Cluster),
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Failures(failures) => failures.run(),
         Command::Scale(scale) => scale.run().map(succeeded),
         Command::Setup(setup) => setup.run().map(succeeded),
+        Command::Soak(soak) => soak.run().map(succeeded),
         Command::Test(test) => test.run(),
         Command::Cluster(cluster) => cluster.run().map(succeeded),
     };

@@ -255,7 +255,7 @@ impl Metrics {
     }
 
     /// The metrics of one route.
-    pub fn route(&self, id: &ObjectId, _model: &str) -> RouteMetrics {
+    pub fn route(&self, id: &ObjectId) -> RouteMetrics {
         let label: Arc<str> = format!("{}/{}", id.namespace, id.name).into();
         let route = RouteLabels { route: Arc::clone(&label) };
         let token = |token_type| {

@@ -166,7 +166,7 @@ fn build_route(
         || {
             Arc::new(RouteState {
                 requests: 0.into(),
-                metrics: shared.metrics.route(id, &policy.model),
+                metrics: shared.metrics.route(id),
                 lasting: parking_lot::Mutex::default(),
             })
         },

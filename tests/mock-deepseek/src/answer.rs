@@ -133,7 +133,8 @@ fn alphanumeric(seed: impl Hash, length: usize) -> String {
         .collect()
 }
 
-const REASONING: &str =
+/// What is thought before an answer.
+pub const REASONING: &str =
     "The user said something. I will name myself, then say it back, so that they can see who answered.";
 const TAIL: &str = "This answer was made by a fake, word by word, and is the same each time.";
 const DSML: &str = "<｜DSML｜tool_calls><｜DSML｜invoke name=\"weather\"><｜DSML｜parameter name=\"location\" \
@@ -202,7 +203,13 @@ fn text(ask: &Ask, scenario: &Scenario, options: &Options) -> String {
     if ask.json {
         return serde_json::json!({"upstream": name, "model": model, "said": ask.text}).to_string();
     }
-    format!("[{name} {model}] You said: {} {TAIL}", ask.text)
+    echo(name, model, &ask.text)
+}
+
+/// What the upstream `name` says as `model` to somebody who said `text`, where no scenario and no parameter of the
+/// request wants it otherwise.
+pub fn echo(name: &str, model: &str, text: &str) -> String {
+    format!("[{name} {model}] You said: {text} {TAIL}")
 }
 
 fn cut_at_stop(text: String, stops: &[String]) -> (String, bool) {

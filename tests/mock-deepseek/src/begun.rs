@@ -57,15 +57,20 @@ impl Begun {
 /// The rest of `whole` after `begun`, whoever began it: the name in brackets is not compared. A beginning that this
 /// server would not have said is followed by all of it.
 fn rest(whole: &str, begun: &str) -> Pieces {
-    let rest = whole.strip_prefix(begun).or_else(|| unnamed(whole).strip_prefix(unnamed(begun)));
+    let rest = match (named(whole), named(begun)) {
+        (Some(whole), Some(begun)) => whole.strip_prefix(begun),
+        // Cut within the name: what is left of it are the words that were not said.
+        (Some(_), None) if begun.starts_with('[') => {
+            whole.match_indices(' ').nth(begun.matches(' ').count()).map(|(at, _)| &whole[at..])
+        }
+        _ => whole.strip_prefix(begun),
+    };
     Pieces::words(&rest.map_or_else(|| format!(" {whole}"), str::to_owned))
 }
 
-fn unnamed(text: &str) -> &str {
-    match text.split_once(']') {
-        Some((name, rest)) if name.starts_with('[') => rest,
-        _ => text,
-    }
+/// What follows the name in brackets, if there is one.
+fn named(text: &str) -> Option<&str> {
+    text.strip_prefix('[')?.split_once(']').map(|(_, rest)| rest)
 }
 
 #[cfg(test)]
@@ -125,7 +130,7 @@ mod tests {
         let go_on = |content: &str| Begun { reasoning: String::new(), content: content.into() };
         assert_eq!(go_on("[a n] You said:").rest_of_content(whole()).text(), " hello");
         assert_eq!(go_on("[a n]").rest_of_content(whole()).text(), " You said: hello");
-        assert_eq!(go_on("[b").rest_of_content(whole()).text(), " m] You said: hello");
+        assert_eq!(go_on("[a").rest_of_content(whole()).text(), " m] You said: hello");
         assert_eq!(go_on("Nobody").rest_of_content(whole()).text(), " [b m] You said: hello");
         assert_eq!(go_on("").rest_of_content(whole()).text(), "[b m] You said: hello");
     }

@@ -46,6 +46,7 @@ pub mod tls;
 mod wire;
 
 pub use account::Account;
+pub use answer::{REASONING, echo};
 pub use flavor::Flavor;
 pub use mock::{Mock, TimedOut};
 pub use options::Options;

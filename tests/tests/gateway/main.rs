@@ -17,6 +17,7 @@ mod refusals;
 mod reload;
 mod resume;
 mod shedding;
+mod soak;
 mod splits;
 mod standalone;
 mod support;
