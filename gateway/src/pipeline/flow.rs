@@ -129,9 +129,7 @@ impl Flow {
         self.ready.clear();
         (self.rest, self.held) = (None, None);
         let at = self.place();
-        if let Some(thread) = self.stream.as_mut().and_then(|stream| stream.thread.as_mut()) {
-            thread.broke.extend(at);
-        }
+        self.errand.settlement.tried.extend(at);
     }
 
     /// Another backend goes on with it.

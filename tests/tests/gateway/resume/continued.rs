@@ -119,6 +119,19 @@ async fn an_answer_that_breaks_again_and_again_is_continued_each_time() -> Resul
 }
 
 #[tokio::test]
+async fn a_backend_that_failed_before_the_answer_began_is_not_asked_to_go_on_while_there_is_another()
+-> Result<()> {
+    let whole = unbroken(&ask(false)).await?;
+    let (first, a, c) = (upstream("first").await?, upstream("a").await?, upstream("c").await?);
+    first.set_default("status=503");
+    a.set_default("cut_after=6");
+    let gateway = gateway(&[&first, &a, &c], RESUME).await?;
+    assert_eq!(hear(&gateway, &ask(false)).await?.in_essence(), whole.in_essence());
+    assert_eq!([&first, &a, &c].map(|mock| mock.stats().requests), [1, 1, 1]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_lone_backend_goes_on_with_its_own_answer() -> Result<()> {
     let whole = unbroken(&ask(false)).await?;
     let a = upstream("a").await?;
