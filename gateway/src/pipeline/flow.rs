@@ -228,12 +228,14 @@ impl Flow {
             self.rest = None;
             self.ready.clear();
         }
+        let whole = events.clone();
         let (events, look) = stream.look(events);
         if look.data > 0 {
             stream.last_data = self.last_byte;
             // DeepSeek sends a token an event.
             settlement.estimated_output += u64::from(look.data);
-            self.tap.feed(&events);
+            // What a backend counted as it gave up is counted, though the client is not shown it.
+            self.tap.feed(&whole);
         }
         if look.end {
             stream.ended_at.get_or_insert(self.last_byte);
