@@ -133,9 +133,7 @@ impl Flow {
         self.ready.clear();
         (self.rest, self.held) = (None, None);
         let at = self.place();
-        if let Some(thread) = self.stream.as_mut().and_then(|stream| stream.thread.as_mut()) {
-            thread.broke.extend(at);
-        }
+        self.errand.settlement.tried.extend(at);
     }
 
     /// Another backend goes on with it.
@@ -244,12 +242,14 @@ impl Flow {
             self.rest = None;
             self.ready.clear();
         }
+        let whole = events.clone();
         let (events, look) = stream.look(events);
         if look.data > 0 {
             stream.last_data = self.last_byte;
             // DeepSeek sends a token an event.
             settlement.estimated_output += u64::from(look.data);
-            self.tap.feed(&events);
+            // What a backend counted as it gave up is counted, though the client is not shown it.
+            self.tap.feed(&whole);
         }
         if look.end {
             stream.ended_at.get_or_insert(self.last_byte);

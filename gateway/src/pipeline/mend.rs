@@ -20,8 +20,6 @@ use std::sync::Arc;
 /// A broken answer on its way to a backend that goes on with it.
 pub struct Broken {
     resumption: Box<Resumption>,
-    /// Backends whose part of it broke: asked again where no other is left.
-    pub broke: Set,
     /// Backends that cannot go on with it.
     pub unable: Set,
 }
@@ -100,7 +98,7 @@ fn plan(flow: &Flow) -> Result<Plan, Outcome> {
     if all.without(unable).is_empty() {
         return Err(Outcome::Unsupported);
     }
-    Ok(Plan::Ask(Broken { resumption, broke: thread.broke, unable }))
+    Ok(Plan::Ask(Broken { resumption, unable }))
 }
 
 /// Asks backends to go on until one does.

@@ -30,6 +30,7 @@ pub mod window;
 
 use crate::drain::Drain;
 use crate::snapshot::{Consumer, Route, Shared, Snapshot};
+use crate::upstream::balance::Set;
 use crate::upstream::headers;
 use arc_swap::ArcSwap;
 use body::Room;
@@ -152,6 +153,7 @@ async fn answer(
         estimated_input: call.estimated_input,
         status: 499,
         attempts: 0,
+        tried: Set::default(),
         backend: None,
         usage: None,
         estimated_output: 0,

@@ -8,6 +8,7 @@ use super::reply::ReplyBody;
 use super::shed::Place;
 use super::tap::Usage;
 use crate::snapshot::{Consumer, Route, Shared};
+use crate::upstream::balance::Set;
 use http::{HeaderValue, Response};
 use std::sync::Arc;
 use std::time::Instant;
@@ -84,6 +85,8 @@ pub struct Settlement {
     pub status: u16,
     /// Attempts made.
     pub attempts: u32,
+    /// Backends that failed in this call, before their answer or within it: asked again where no other is left.
+    pub tried: Set,
     /// The backend that answered.
     pub backend: Option<Arc<str>>,
     /// What the backend reported.

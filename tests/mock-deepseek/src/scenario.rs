@@ -150,7 +150,8 @@ pub struct Scenario {
     pub close_on_reuse: bool,
 
     // ---- when
-    /// Acts on the first n requests that chose it; later ones get a plain answer.
+    /// Acts on the first n requests that chose it; later ones get a plain answer. Those for models and balance do too,
+    /// and count for nothing.
     pub fail_first: Option<u32>,
     /// Acts on every nth request that chose it; the others get a plain answer.
     pub fail_every: Option<u32>,

@@ -71,6 +71,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) model: Option<&'a str>,
     pub(crate) key: Option<&'a str>,
     pub(crate) user: Option<&'a str>,
+    /// Whether it asks for nothing that costs: a look at models or balance is no use of a scenario.
+    pub(crate) is_free: bool,
 }
 
 impl State {
@@ -147,6 +149,9 @@ impl State {
         };
         if scenario.fail_first.is_none() && scenario.fail_every.is_none() {
             return Ok(scenario);
+        }
+        if choice.is_free {
+            return Ok(Arc::new(Scenario::plain()));
         }
         let uses = scenarios.uses.entry(source).or_default();
         *uses += 1;

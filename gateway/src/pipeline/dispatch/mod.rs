@@ -97,12 +97,12 @@ pub async fn dispatch(errand: &mut Errand) -> Result<Served, GatewayError> {
     let deadline = errand.deadline;
     let key =
         affinity::key(&route, errand.call.endpoint, &errand.settlement.consumer.name, &errand.call.body);
-    let (tried, barred) = errand.broken.as_ref().map_or_else(Default::default, |b| (b.broke, b.unable));
+    let tried = errand.settlement.tried;
+    let barred = errand.broken.as_ref().map(|broken| broken.unable).unwrap_or_default();
     let mut run = Run { errand, route, key, tried, barred, last: None };
-    match timeout_at(deadline, run.rounds()).await {
-        Ok(served) => served,
-        Err(_) => Err(time_up()),
-    }
+    let outcome = timeout_at(deadline, run.rounds()).await;
+    run.errand.settlement.tried = run.tried;
+    outcome.unwrap_or_else(|_| Err(time_up()))
 }
 
 impl Run<'_> {

@@ -11,9 +11,7 @@ use bytes::Bytes;
 pub struct Thread {
     /// What the client was sent.
     pub transcript: Transcript,
-    /// Backends whose part of it broke.
-    pub broke: Set,
-    /// Of these, those that did not go on from where they were told to.
+    /// Backends that did not go on from where they were told to.
     pub astray: Set,
     /// Joins what the present backend sends to what was sent before; `None` for the first.
     stitch: Option<Stitch>,
@@ -24,8 +22,7 @@ impl Thread {
     #[must_use]
     pub fn of(endpoint: Endpoint) -> Option<Box<Self>> {
         matches!(endpoint, Endpoint::Chat | Endpoint::BetaChat).then(|| {
-            let [broke, astray] = [Set::default(); 2];
-            Box::new(Self { transcript: Transcript::default(), broke, astray, stitch: None })
+            Box::new(Self { transcript: Transcript::default(), astray: Set::default(), stitch: None })
         })
     }
 

@@ -1,8 +1,9 @@
 //! Broken streams that another backend goes on with.
 
-use super::{Heard, RESUME, SOON, ask, came_to, counter, flavored, hear, unbroken};
-use crate::support::{client, gateway, post, upstream};
+use super::{Heard, IMPATIENT, RESUME, SOON, ask, came_to, counter, flavored, hear, unbroken};
+use crate::support::{chat, client, gateway, post, upstream, world};
 use anyhow::Result;
+use deepseek_tests::gateway::Gateway;
 use mock_deepseek::{Flavor, Mock, Options, Outcome, Recorded};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -21,6 +22,12 @@ const BREAKS: &[&str] = &[
     "answer=[a deepseek-flash] You said: tell&finish_reason=insufficient_system_resource",
 ];
 
+/// A route that resumes, and does not wait long where the backend will only be silent.
+fn resume_after(scenario: &str) -> String {
+    let silent = scenario.starts_with("stall");
+    RESUME.to_owned() + if silent { IMPATIENT } else { "" }
+}
+
 /// The last message that a backend was sent.
 fn last_message(request: &Recorded) -> Value {
     request.json()["messages"].as_array().and_then(|all| all.last()).cloned().unwrap_or_default()
@@ -32,7 +39,7 @@ async fn whichever_way_a_stream_breaks_the_client_reads_one_unbroken_answer() ->
     for scenario in BREAKS {
         let (a, b) = (upstream("a").await?, upstream("b").await?);
         a.set_default(*scenario);
-        let gateway = gateway(&[&a, &b], RESUME).await?;
+        let gateway = gateway(&[&a, &b], &resume_after(scenario)).await?;
         let heard = hear(&gateway, &ask(false)).await?;
         assert_eq!(heard.clone().in_essence(), whole.clone().in_essence(), "{scenario}");
         assert_eq!((a.stats().requests, b.stats().requests), (1, 1), "{scenario}");
@@ -64,8 +71,7 @@ async fn a_backend_that_stalls_is_left_at_once() -> Result<()> {
     {
         let (a, b) = (upstream("a").await?, upstream("b").await?);
         a.set_default(scenario);
-        b.set_default("chunk_delay_ms=100");
-        let gateway = gateway(&[&a, &b], RESUME).await?;
+        let gateway = gateway(&[&a, &b], &resume_after(scenario)).await?;
         assert!(hear(&gateway, &ask(false)).await?.done);
         a.wait_for(|stats| stats.cancelled == 1, SOON).await?;
         let (left, asked) = (a.last_request().expect("one"), b.last_request().expect("one"));
@@ -108,13 +114,26 @@ async fn an_answer_that_breaks_again_and_again_is_continued_each_time() -> Resul
         a.set_default("cut_after=4&fail_first=1");
         b.set_default("cut_after=4&cut=rst");
         c.set_default("stall_after=4&fail_first=1");
-        let gateway = gateway(&[&a, &b, &c], RESUME).await?;
+        let gateway = gateway(&[&a, &b, &c], &resume_after("stall")).await?;
         let heard = hear(&gateway, &ask(thinking)).await?;
         assert_eq!(heard.in_essence(), whole.in_essence());
         let asked = [&a, &b, &c].map(|mock| mock.stats().requests);
         assert_eq!(asked, [2, 1, 1], "when all have broken, one is asked again");
         assert_eq!(came_to(&gateway, "Resumed").await?, 3);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_backend_that_failed_before_the_answer_began_is_not_asked_to_go_on_while_there_is_another()
+-> Result<()> {
+    let whole = unbroken(&ask(false)).await?;
+    let (first, a, c) = (upstream("first").await?, upstream("a").await?, upstream("c").await?);
+    first.set_default("status=503");
+    a.set_default("cut_after=6");
+    let gateway = gateway(&[&first, &a, &c], RESUME).await?;
+    assert_eq!(hear(&gateway, &ask(false)).await?.in_essence(), whole.in_essence());
+    assert_eq!([&first, &a, &c].map(|mock| mock.stats().requests), [1, 1, 1]);
     Ok(())
 }
 
@@ -263,13 +282,51 @@ async fn the_usage_is_the_sum_is_told_once_and_is_what_is_charged() -> Result<()
 }
 
 #[tokio::test]
+async fn a_continued_call_is_one_call_to_quotas_and_holds_one_place_at_its_account() -> Result<()> {
+    let whole = unbroken(&ask(false)).await?;
+    let a = upstream("a").await?;
+    let documents = format!(
+        "apiVersion: deepseekroute.io/v1alpha1
+kind: DeepSeekBackend
+metadata: {{name: account}}
+spec:
+  baseUrl: \"{}\"
+  concurrency: {{models: [{{model: deepseek-flash, limit: 1}}]}}
+  apiKeys:
+  - secretRef: {{name: provider, key: token}}
+---
+apiVersion: deepseekroute.io/v1alpha1
+kind: DeepSeekRoute
+metadata: {{name: chat}}
+spec:
+  model: deepseek-flash
+  backends:
+  - {{name: main, backendRef: {{name: account}}}}
+  quota: [{{requests: 2, window: 1d}}, {{concurrent: 1}}]
+{RESUME}",
+        a.base_url()
+    );
+    let gateway = Gateway::standalone(&world(&documents)).await?;
+    for _ in 0..2 {
+        a.set_default("cut_after=6&fail_first=1");
+        assert_eq!(hear(&gateway, &ask(false)).await?.in_essence(), whole.clone().in_essence());
+    }
+    assert_eq!(chat(&gateway, &ask(false)).await?.status(), 429, "two requests of two");
+    assert_eq!(a.stats().requests, 4);
+    let in_flight =
+        "deepseek_gateway_account_in_flight{account=\"default/account\",model=\"deepseek-flash\"}";
+    assert_eq!(counter(&gateway, in_flight).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn while_an_answer_is_continued_the_client_gets_signs_of_life() -> Result<()> {
     let (a, b) = (upstream("a").await?, upstream("b").await?);
     a.set_default("cut_after=6");
     b.set_default("first_token_delay_ms=2500");
     let more = format!("{RESUME}  keepAlive: {{interval: 1s}}\n");
     let gateway = gateway(&[&a, &b], &more).await?;
-    let text = crate::support::chat(&gateway, &ask(false)).await?.text().await?;
+    let text = chat(&gateway, &ask(false)).await?.text().await?;
     assert!(text.contains("\n\n: keep-alive\n\n"), "{text}");
     assert!(Heard::of(&text).done, "{text}");
     Ok(())

@@ -1,6 +1,6 @@
 //! Broken streams that nobody goes on with: one explicit error event, and never an end mark.
 
-use super::{Heard, RESUME, ask, came_to, flavored, hear};
+use super::{Heard, RESUME, ask, came_to, counter, flavored, hear};
 use crate::support::{gateway, post, upstream};
 use anyhow::Result;
 use deepseek_tests::gateway::Gateway;
@@ -37,6 +37,7 @@ async fn what_a_prefix_cannot_hold_is_not_continued() -> Result<()> {
         (with("logprobs", json!(true)), "cut_after=4", "Logprobs"),
         (json_mode, "chunks=5&cut_after=3", "Structured"),
         (ask(false), "garbage_at=3&cut_after=6", "Unreadable"),
+        (ask(false), "chunks=20&chunk_bytes=307200&cut_after=18", "TooLong"),
     ] {
         let (a, b) = (upstream("a").await?, upstream("b").await?);
         a.set_default(scenario);
@@ -174,5 +175,23 @@ async fn other_endpoints_than_chat_are_not_continued() -> Result<()> {
         assert!(!text.contains("[DONE]") && !text.contains("message_stop"), "{path}: {text}");
     }
     assert_eq!((a.stats().requests, b.stats().requests), (3, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_backend_counted_as_it_gave_up_is_charged() -> Result<()> {
+    let (a, b) = (upstream("a").await?, Mock::start(Options::flavored("b", Flavor::OpenAi)).await?);
+    a.set_default(
+        "finish_reason=insufficient_system_resource&prompt_tokens=77&cached_tokens=64&reject_prefix=true",
+    );
+    let gateway = flavored(&[(&a, Flavor::DeepSeek), (&b, Flavor::OpenAi)], RESUME).await?;
+    assert_given_up(&hear(&gateway, &ask(false)).await?, "Failed", "gave up");
+    let tokens = async |kind: &str| {
+        let series = format!("deepseek_gateway_tokens_total{{route=\"default/chat\",token_type=\"{kind}\"}}");
+        counter(&gateway, &series).await
+    };
+    assert_eq!((tokens("input").await?, tokens("cached_input").await?), (13, 64));
+    // What was sent counts by events, if that is more: the role's and the last one hold no token.
+    assert!((26..=28).contains(&tokens("output").await?));
     Ok(())
 }

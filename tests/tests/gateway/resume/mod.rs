@@ -13,8 +13,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(10);
-/// Patient enough for a slow machine, but for silence in a stream.
-const RESUME: &str = "  failover: {midStream: Resume, attempts: 4, backoff: {base: 10ms, max: 50ms}}\n  timeouts: {idle: 1500ms}\n";
+const RESUME: &str = "  failover: {midStream: Resume, attempts: 4, backoff: {base: 10ms, max: 50ms}}\n";
+/// With little patience for silence in a stream.
+const IMPATIENT: &str = "  timeouts: {idle: 1500ms}\n";
 
 /// A streamed call that asks for its usage wherever it is answered, with thinking or without.
 fn ask(thinking: bool) -> Value {
