@@ -1,10 +1,11 @@
 //! `cargo xtask setup`: brings what the tests need, once; a second run only looks.
 //!
-//! Debian packages, then the Go programs, then the Python environment; each step is skipped when its result is there.
+//! Debian packages, then the Go programs, then the clients' libraries for Python and Node; each step is skipped when its result is there.
 //! Two runs at once take turns.
 
 mod debian;
 mod go;
+mod javascript;
 mod python;
 mod toolchain;
 
@@ -68,6 +69,7 @@ pub(crate) fn prepare(tier: Tier) -> anyhow::Result<()> {
     }
     if tier >= Tier::ControlPlane {
         python::install(&progress)?;
+        javascript::install(&progress)?;
     }
     progress.say(&format!("ready for {}", tier.flag()));
     Ok(())

@@ -1,11 +1,16 @@
-//! The Python environment with the client libraries that the tests drive the gateway with.
+//! The client libraries that the tests drive the gateway with: a Python environment and a folder for Node.
 
 use std::path::PathBuf;
 
 use crate::{Missing, Tier, cache_dir, go::short_digest};
 
-/// What is installed in it, in pip's format.
+/// What is installed in the Python environment, in pip's format.
 pub const CLIENT_REQUIREMENTS: &str = include_str!("../../clients/requirements.txt");
+
+/// What is installed for Node: `package.json`, and npm's lock of it.
+pub const CLIENT_PACKAGE: &str = include_str!("../../clients/node/package.json");
+/// The lock that belongs to [`CLIENT_PACKAGE`].
+pub const CLIENT_PACKAGE_LOCK: &str = include_str!("../../clients/node/package-lock.json");
 
 /// The environment's folder; its name follows [`CLIENT_REQUIREMENTS`].
 pub fn client_environment() -> PathBuf {
@@ -14,14 +19,33 @@ pub fn client_environment() -> PathBuf {
 
 /// The environment's Python.
 pub fn client_python() -> Result<PathBuf, Missing> {
-    let python = client_environment().join("bin/python");
     // An environment cannot be moved into place when it is finished: a file says that it is.
     if client_environment().join("complete").is_file() {
-        return Ok(python);
+        return Ok(client_environment().join("bin/python"));
     }
-    Err(Missing {
-        name: "python with the client libraries".to_owned(),
-        looked_in: client_environment().display().to_string(),
+    Err(missing("python with the client libraries", client_environment()))
+}
+
+/// The folder of Node's libraries, which [`client_modules`] is in; its name follows the lock.
+pub fn client_node_folder() -> PathBuf {
+    let parts = [CLIENT_PACKAGE.as_bytes(), CLIENT_PACKAGE_LOCK.as_bytes()];
+    cache_dir().join(format!("clients-node-{}", short_digest(&parts)))
+}
+
+/// The `node_modules` with the client libraries. A script sees it from beside it, or from a folder below.
+pub fn client_modules() -> Result<PathBuf, Missing> {
+    let modules = client_node_folder().join("node_modules");
+    if modules.is_dir() {
+        Ok(modules)
+    } else {
+        Err(missing("node_modules with the client libraries", modules))
+    }
+}
+
+fn missing(name: &str, looked_in: PathBuf) -> Missing {
+    Missing {
+        name: name.to_owned(),
+        looked_in: looked_in.display().to_string(),
         fix: format!("run `cargo xtask setup {}`", Tier::ControlPlane.flag()),
-    })
+    }
 }

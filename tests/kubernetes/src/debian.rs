@@ -20,7 +20,7 @@ const fn needs(file: &'static str, package: &'static str, tier: Tier) -> DebianP
 }
 
 /// Everything the tests take from Debian.
-pub static PROGRAMS: [DebianProgram; 21] = [
+pub static PROGRAMS: [DebianProgram; 23] = [
     needs("cc", "gcc", Tier::Unit),
     needs("strip", "binutils", Tier::Unit),
     needs("/etc/ssl/certs/ca-certificates.crt", "ca-certificates", Tier::ControlPlane),
@@ -30,6 +30,8 @@ pub static PROGRAMS: [DebianProgram; 21] = [
     needs("redis-server", "redis-server", Tier::ControlPlane),
     needs("python3", "python3", Tier::ControlPlane),
     needs("/usr/share/python-wheels", "python3-venv", Tier::ControlPlane),
+    needs("node", "nodejs", Tier::ControlPlane),
+    needs("npm", "npm", Tier::ControlPlane),
     needs("containerd", "containerd", Tier::Node),
     needs("runc", "runc", Tier::Node),
     needs("/usr/lib/cni/bridge", "containernetworking-plugins", Tier::Node),

@@ -17,7 +17,10 @@ use std::{
 };
 
 pub use cargo::{cargo, static_build};
-pub use clients::{CLIENT_REQUIREMENTS, client_environment, client_python};
+pub use clients::{
+    CLIENT_PACKAGE, CLIENT_PACKAGE_LOCK, CLIENT_REQUIREMENTS, client_environment, client_modules,
+    client_node_folder, client_python,
+};
 pub use debian::{BENCH_PROGRAMS, DebianProgram, PROGRAMS as DEBIAN_PROGRAMS};
 pub use go::{COREDNS, GoModule, HELM, KUBERNETES, METRICS_SERVER, MODULES as GO_MODULES};
 
