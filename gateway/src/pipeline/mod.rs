@@ -176,12 +176,13 @@ async fn answer(
 
 /// The head of the answer as soon as it has begun; earlier where the client must not be left without a sign of life.
 async fn respond(errand: Errand, form: Form, interval: Duration) -> Response<ReplyBody> {
+    let deadline = errand.deadline;
+    // By itself, so that its room is free again while the answer flows.
+    let mut dispatching: Dispatching = Box::pin(run(errand));
     if form == Form::Plain {
-        let (outcome, errand) = run(errand).await;
+        let (outcome, errand) = dispatching.await;
         return begin(outcome, errand, form, interval);
     }
-    let deadline = errand.deadline;
-    let mut dispatching: Dispatching = Box::pin(run(errand));
     if let Ok((outcome, errand)) = tokio::time::timeout(interval, &mut dispatching).await {
         return begin(outcome, errand, form, interval);
     }
