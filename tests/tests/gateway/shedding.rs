@@ -1,7 +1,8 @@
 //! More than a pod can take: what is beyond its limits is refused at once, and what was let in is not disturbed.
 
 use crate::support::{
-    KEY, chat, chat_json, client, code, hello, hello_streamed, payloads, route, said, upstream, world,
+    KEY, chat, chat_json, client, client_builder, code, hello, hello_streamed, payloads, route, said,
+    upstream, world,
 };
 use anyhow::{Context as _, Result, ensure};
 use deepseek_tests::gateway::Gateway;
@@ -316,5 +317,31 @@ async fn a_whole_answer_that_there_is_no_memory_for_is_passed_on_as_it_comes() -
     let (status, answer) = chat_json(&gateway, &hello()).await?;
     assert_eq!(status, 200, "{}", answer["error"]);
     assert!(said(&answer).len() >= 500_000);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_of_http2_that_nobody_reads_is_given_up_after_its_deadline_and_the_others_go_on()
+-> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("chunks=5000&chunk_bytes=10000&thinking=false");
+    let clocks = "  timeouts: {idle: 2s, byteIdle: 2s, firstToken: 2s, request: 2s}\n";
+    let gateway = Gateway::standalone(&world(&route(&[&a], clocks))).await?;
+    let client = client_builder().http2_prior_knowledge().http2_initial_stream_window_size(65_535).build()?;
+    let ask = |body: &Value| client.post(gateway.url(CHAT)).bearer_auth(KEY).json(body).send();
+    let mut unread = ask(&hello_streamed()).await?;
+    assert_eq!((unread.status().as_u16(), unread.version()), (200, reqwest::Version::HTTP_2));
+    a.wait_for(|stats| stats.cancelled == 1, Duration::from_mins(1)).await?;
+    at_rest(&gateway).await;
+    a.set_default("plain");
+    assert_eq!(ask(&hello()).await?.status(), 200);
+    assert_eq!(metric(&gateway, "deepseek_gateway_connections").await?, 1, "on the same connection");
+    let end = loop {
+        match unread.chunk().await {
+            Ok(Some(_)) => {}
+            end => break end,
+        }
+    };
+    assert!(end.is_err(), "it is not passed off as a whole answer");
     Ok(())
 }
