@@ -100,6 +100,9 @@ async fn beyond_the_cap_on_requests_in_flight_a_request_is_refused_at_once_and_t
     })
     .await;
     assert_overloaded(chat(&gateway, &hello()).await?).await?;
+    let mut large = hello();
+    large["messages"][0]["content"] = json!("x".repeat(20_000_000));
+    assert_overloaded(chat(&gateway, &large).await?).await?;
     let probe = client().get(gateway.admin_url("/readyz")).send().await?;
     assert_eq!(probe.status(), 200, "a full pod is a healthy one");
     for half in halves {
