@@ -41,6 +41,9 @@ pub(crate) struct Bench {
     /// Slow streams that are open at once while memory is measured
     #[arg(long, value_name = "N", default_value_t = 1000)]
     streams: usize,
+    /// Measure nothing but memory while clients read 1 KB/s each of streams that the backend sends as fast as it can, for 20 s
+    #[arg(long)]
+    slow_readers: bool,
     /// The Cargo profile to build with; `release` is what is shipped, and takes minutes to build
     #[arg(long, default_value = "bench-fast")]
     profile: String,
@@ -52,7 +55,7 @@ fn connections(text: &str) -> Result<usize, String> {
 
 impl Bench {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let Self { seconds, connections, streams, profile } = self;
+        let Self { seconds, connections, streams, slow_readers, profile } = self;
         setup::prepare_for_bench()?;
         let progress = Progress::start("bench");
         progress.say(&format!("building the gateway and the fake (profile {profile})"));
@@ -68,6 +71,15 @@ impl Bench {
             "proxy on core {}, wrk and the fake on core {}; profile {profile}",
             cores.proxy, cores.others
         );
+        if slow_readers {
+            progress.say(&format!("{streams} slow readers"));
+            let fake = stack::fake(&built, &cores, folder.path(), Pace::Fast)?;
+            let targets = with_proxies(&built, &cores, folder.path(), fake)?;
+            let title =
+                format!("{streams} clients that read 1 KB/s each for {} s, a fast backend", SLOWLY.as_secs());
+            table::print_slow_readers(&title, &starve(&targets, streams)?);
+            return Ok(());
+        }
         let fake = stack::fake(&built, &cores, folder.path(), Pace::Prepared)?;
         let targets = with_proxies(&built, &cores, folder.path(), fake)?;
         for (kind, what) in [(Kind::Whole, "whole answers"), (Kind::Stream, "streams of 32 chunks")] {
@@ -92,6 +104,9 @@ impl Bench {
         Ok(())
     }
 }
+
+/// How long clients read slowly.
+const SLOWLY: Duration = Duration::from_secs(20);
 
 /// The fake, and the proxies in front of it.
 fn with_proxies(
@@ -133,6 +148,24 @@ fn hold(targets: &[Target], count: usize) -> anyhow::Result<Vec<(&'static str, u
         let open = streams::open(target.url(Kind::Stream), count)?;
         rows.push((target.name, idle, proxy.memory()?));
         drop(open);
+    }
+    Ok(rows)
+}
+
+/// The memory of each proxy before, and at its highest while `count` clients read slowly.
+fn starve(targets: &[Target], count: usize) -> anyhow::Result<Vec<(&'static str, u64, u64, u64)>> {
+    let mut rows = Vec::new();
+    for target in targets {
+        let Some(proxy) = target.proxy() else { continue };
+        let idle = proxy.memory()?;
+        let mut streams = streams::open(target.url(Kind::Stream), count)?;
+        let mut peak = idle;
+        streams::read_slowly(&mut streams, SLOWLY, || {
+            peak = peak.max(proxy.memory()?);
+            Ok(())
+        })?;
+        let each = peak.saturating_sub(idle) / u64::try_from(count.max(1))?;
+        rows.push((target.name, idle, peak, each));
     }
     Ok(rows)
 }

@@ -3,7 +3,8 @@
 use super::error::{Code, GatewayError};
 use super::shed::{Buffered, Reason, Shed};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, header};
+use http::request::Parts;
+use http::{HeaderMap, Version, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -11,6 +12,10 @@ use std::time::Duration;
 
 /// How long a client may take to send its body.
 const READ_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How much of a body is still read after its request was refused, and for how long: a client that is cut while it sends
+/// may never read why.
+const LINGER: (u64, Duration) = (64 << 20, Duration::from_secs(10));
 
 /// What bodies are read into.
 pub struct Room<'a> {
@@ -24,7 +29,7 @@ pub struct Room<'a> {
 /// any of it is read.
 pub async fn read(
     headers: &HeaderMap,
-    body: Incoming,
+    body: &mut Incoming,
     limit: u64,
     mut room: Room<'_>,
 ) -> Result<Bytes, GatewayError> {
@@ -47,12 +52,12 @@ pub async fn read(
 }
 
 async fn collect(
-    mut body: Incoming,
+    body: &mut Incoming,
     limit: u64,
     expected: usize,
     mut room: Room<'_>,
 ) -> Result<Bytes, GatewayError> {
-    let Some(first) = next(&mut body).await? else { return Ok(Bytes::new()) };
+    let Some(first) = next(body).await? else { return Ok(Bytes::new()) };
     if body.size_hint().exact() == Some(0) && first.len() as u64 <= limit {
         return Ok(first);
     }
@@ -68,9 +73,28 @@ async fn collect(
             room.hold(length.max(whole.capacity() * 2))?;
         }
         whole.extend_from_slice(&more);
-        chunk = next(&mut body).await?;
+        chunk = next(body).await?;
     }
     Ok(whole.freeze())
+}
+
+/// Lets the client of a refused request send what it is sending, and keeps nothing of it.
+pub fn linger(head: &Parts, mut body: Incoming) {
+    // HTTP/2 has a way of its own, and who waits for a go-ahead is not sending.
+    let waits = head.headers.contains_key(header::EXPECT);
+    if body.is_end_stream() || head.version > Version::HTTP_11 || waits {
+        return;
+    }
+    let (most, time) = LINGER;
+    tokio::spawn(tokio::time::timeout(time, async move {
+        let mut left = most;
+        while let Ok(Some(chunk)) = next(&mut body).await {
+            left = left.saturating_sub(chunk.len() as u64);
+            if left == 0 {
+                return;
+            }
+        }
+    }));
 }
 
 impl Room<'_> {

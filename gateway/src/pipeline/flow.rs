@@ -10,6 +10,7 @@ use super::relay::InFlight;
 use super::resume::stitch::Stitched;
 use super::resume::thread::Thread;
 use super::settle::{Ending, Settlement};
+use super::shed::{Buffered, Reason};
 use super::tap::Tap;
 use super::watch::{Look, Watch};
 use crate::flavor::answer::Retelling;
@@ -32,9 +33,14 @@ const LINGER: Duration = Duration::from_millis(500);
 /// What ends a stream of chat or completions.
 const DONE: &[u8] = b"data: [DONE]\n\n";
 
+/// What a stream holds in memory is counted in steps of this size: below it are the half events and short answers that
+/// every stream has.
+const STEP: usize = 64 << 10;
+
 /// An answer that flows.
 pub struct Flow {
     ready: VecDeque<Bytes>,
+    buffered: Buffered,
     rest: Option<Incoming>,
     stream: Option<Stream>,
     tap: Tap,
@@ -76,7 +82,7 @@ pub enum Step {
 
 impl Flow {
     /// Takes over an answer that has begun.
-    pub fn new(served: Served, errand: Errand) -> Self {
+    pub fn new(served: Served, mut errand: Errand) -> Self {
         let Served { answer, backend, held, stitch: _ } = served;
         let now = Instant::now();
         let Settlement { route, shared, started, .. } = &errand.settlement;
@@ -95,12 +101,19 @@ impl Flow {
             _in_flight: InFlight::enter(&shared.metrics.streams),
         });
         let byte_idle = Duration::from_millis(route.policy.timeouts.byte_idle_ms);
+        let retelling = Retelling::of(backend.flavor, errand.call.endpoint, &errand.call.body);
+        if !resumes {
+            // Nobody will be asked again: a prompt is not kept for as long as its answer flows.
+            errand.call.body = Bytes::new();
+            errand.settlement.place.body.give_back();
+        }
         Self {
             ready: answer.first,
+            buffered: answer.buffered,
             rest: answer.rest,
             stream,
             tap: Tap::default(),
-            retelling: Retelling::of(backend.flavor, errand.call.endpoint, &errand.call.body),
+            retelling,
             ended: false,
             last_byte: now,
             byte_idle,
@@ -131,6 +144,7 @@ impl Flow {
     /// Leaves the backend, whose part of the answer broke.
     pub fn leave(&mut self) {
         self.ready.clear();
+        self.buffered.give_back();
         (self.rest, self.held) = (None, None);
         let at = self.place();
         self.errand.settlement.tried.extend(at);
@@ -141,7 +155,7 @@ impl Flow {
         let Served { answer, backend, held, stitch } = served;
         let now = Instant::now();
         (self.ready, self.rest, self.held) = (answer.first, answer.rest, Some(held));
-        (self.backend, self.last_byte) = (backend, now);
+        (self.backend, self.last_byte, self.buffered) = (backend, now, answer.buffered);
         let call = &self.errand.call;
         self.retelling = Retelling::of(self.backend.flavor, call.endpoint, &call.body);
         if let Some(stream) = &mut self.stream {
@@ -234,9 +248,20 @@ impl Flow {
         let Some(stream) = &mut self.stream else {
             self.tap.feed(&piece);
             settlement.estimated_output += piece.len() as u64 / 4;
+            if self.ready.is_empty() {
+                self.buffered.give_back();
+            }
             return Some(piece).filter(|piece| !piece.is_empty());
         };
-        let events = stream.framer.push(piece)?;
+        let events = stream.framer.push(piece);
+        let waiting = stream.framer.held();
+        let kept = waiting + stream.thread.as_ref().map_or(0, |thread| thread.transcript.bytes());
+        let no_room = self.ready.is_empty() && self.buffered.hold(kept / STEP * STEP).is_err();
+        if no_room && waiting >= STEP {
+            settlement.shared.shed.count(Reason::BufferedBytes);
+            stream.broken = Some(Cause::NoRoomMidStream);
+        }
+        let events = events?;
         let (events, over) = stream.join(events, self.last_byte, at);
         if over {
             self.rest = None;

@@ -36,6 +36,12 @@ impl Framer {
         (self.held.len() > MAX_HELD).then(|| self.held.split().freeze())
     }
 
+    /// Bytes of the event whose end has not arrived.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// What is left when the stream has ended.
     pub fn rest(&mut self) -> Bytes {
         self.held.split().freeze()

@@ -78,7 +78,11 @@ pub async fn handle(context: &Context, request: Request<Incoming>) -> Response<R
     });
     let mut response = match placed {
         Ok((endpoint, place)) => serve(context, endpoint, request, &request_id, (started, place)).await,
-        Err(error) => refuse(context, label, error),
+        Err(error) => {
+            let (head, body) = request.into_parts();
+            body::linger(&head, body);
+            refuse(context, label, error)
+        }
     };
     response.headers_mut().entry(REQUEST_ID).or_insert(request_id);
     response
@@ -92,10 +96,13 @@ async fn serve(
     mut begun: Begun,
 ) -> Response<ReplyBody> {
     let snapshot = context.snapshot.load_full();
-    let (head, body) = request.into_parts();
+    let (head, mut body) = request.into_parts();
     let consumer = match identify::identify(&context.shared, &snapshot, &head.headers) {
         Ok(consumer) => consumer,
-        Err(error) => return refuse(context, endpoint.as_str(), error),
+        Err(error) => {
+            body::linger(&head, body);
+            return refuse(context, endpoint.as_str(), error);
+        }
     };
     if endpoint == Endpoint::Models {
         context.shared.metrics.answered(None, endpoint.as_str(), 200, "");
@@ -104,14 +111,17 @@ async fn serve(
     let matched = async {
         let limit = snapshot.settings.max_request_body_bytes;
         let room = Room { held: &mut begun.1.body, shed: &context.shared.shed };
-        let body = body::read(&head.headers, body, limit, room).await?;
+        let body = body::read(&head.headers, &mut body, limit, room).await?;
         let call = check::check(endpoint, &body)?;
         let route = match_route(&snapshot, &consumer, &call)?;
         Ok((call, route))
     };
     let (call, route) = match matched.await {
         Ok(matched) => matched,
-        Err(error) => return refuse(context, endpoint.as_str(), error),
+        Err(error) => {
+            body::linger(&head, body);
+            return refuse(context, endpoint.as_str(), error);
+        }
     };
     let allowed = match deadline::allowed(&head.headers, route.request_timeout()) {
         Ok(allowed) => allowed,

@@ -97,6 +97,12 @@ impl Shed {
 
     /// Counts and logs a refusal; what the client is told.
     pub fn refused(&self, reason: Reason) -> GatewayError {
+        self.count(reason);
+        GatewayError::new(Code::Overloaded, reason.what()).retry_after(Some(RETRY_AFTER))
+    }
+
+    /// Counts and logs what was refused or broken off.
+    pub fn count(&self, reason: Reason) {
         self.metrics.shed(reason);
         let mut logged = self.logged[reason as usize].lock();
         logged.since += 1;
@@ -110,8 +116,6 @@ impl Shed {
             );
             *logged = Logged { at: Some(Instant::now()), since: 0 };
         }
-        drop(logged);
-        GatewayError::new(Code::Overloaded, reason.what()).retry_after(Some(RETRY_AFTER))
     }
 }
 
@@ -126,8 +130,7 @@ impl Buffered {
     pub fn hold(&mut self, bytes: usize) -> Result<(), Full> {
         let bytes = bytes as u64;
         if bytes <= self.bytes {
-            self.all.dec_by(signed(self.bytes - bytes));
-            self.bytes = bytes;
+            self.shrink(bytes);
             return Ok(());
         }
         let more = signed(bytes - self.bytes);
@@ -139,6 +142,18 @@ impl Buffered {
         self.bytes = bytes;
         Ok(())
     }
+
+    /// Holds nothing any more.
+    pub fn give_back(&mut self) {
+        self.shrink(0);
+    }
+
+    fn shrink(&mut self, bytes: u64) {
+        if bytes < self.bytes {
+            self.all.dec_by(signed(self.bytes - bytes));
+            self.bytes = bytes;
+        }
+    }
 }
 
 /// Gauges count in signed numbers.
@@ -148,6 +163,51 @@ fn signed(bytes: u64) -> i64 {
 
 impl Drop for Buffered {
     fn drop(&mut self) {
-        self.all.dec_by(signed(self.bytes));
+        self.give_back();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drain::Drain;
+
+    fn settings(max_in_flight: u64, max_buffered_bytes: u64) -> Settings {
+        Settings { max_in_flight, max_buffered_bytes, ..Settings::default() }
+    }
+
+    #[test]
+    fn a_place_is_free_again_once_it_is_dropped() {
+        let (shed, drain, settings) =
+            (Shed::new(Metrics::unregistered()), Drain::default(), settings(2, 100));
+        let enter = || shed.enter(&settings, drain.request());
+        let (first, second) = (enter(), enter());
+        assert!(first.is_ok() && second.is_ok());
+        let refused = enter().err().map(|error| (error.code, error.retry_after));
+        assert_eq!(refused, Some((Code::Overloaded, Some(RETRY_AFTER))));
+        drop(first);
+        assert!(enter().is_ok());
+        drop(second);
+        assert_eq!(shed.metrics.in_flight.get(), 0);
+        assert_eq!(drain.requests(), 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_leaves_what_is_held_as_it_is() {
+        let (shed, drain, settings) =
+            (Shed::new(Metrics::unregistered()), Drain::default(), settings(9, 100));
+        let mut place = shed.enter(&settings, drain.request()).expect("room");
+        let mut answer = place.body.another();
+        assert_eq!(place.body.hold(60), Ok(()));
+        assert_eq!(answer.hold(50), Err(Full));
+        assert_eq!(answer.hold(40), Ok(()));
+        assert_eq!(answer.hold(41), Err(Full));
+        assert_eq!(shed.metrics.buffered.get(), 100);
+        assert_eq!(place.body.hold(10), Ok(()));
+        assert_eq!(answer.hold(90), Ok(()));
+        answer.give_back();
+        assert_eq!(shed.metrics.buffered.get(), 10);
+        drop((place, answer));
+        assert_eq!(shed.metrics.buffered.get(), 0);
     }
 }

@@ -9,6 +9,7 @@ use super::failure::{Failure, retry_after};
 use super::judge::{Cause, Side, by_error, by_status, unfit_field};
 use super::splice::SplicedBody;
 use crate::pipeline::frames::{Framer, data_of};
+use crate::pipeline::shed::Buffered;
 use crate::snapshot::{RouteBackend, UpstreamRequest};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -31,6 +32,8 @@ pub struct Answer {
     pub rest: Option<Incoming>,
     /// Whether it is an event stream.
     pub stream: bool,
+    /// What is held in memory of it.
+    pub buffered: Buffered,
 }
 
 /// How long an attempt may take, and how little it may bring.
@@ -53,23 +56,24 @@ const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How much of a stream may come before its first token: comments, blank lines.
 const MAX_PADDING: usize = 1 << 20;
 
-/// Sends the request and waits for the answer to begin.
+/// Sends the request and waits for the answer to begin; what is read of it by then is counted in `buffered`.
 pub async fn attempt(
     backend: &RouteBackend,
     to: UpstreamRequest,
     headers: HeaderMap,
     body: SplicedBody,
     limits: Limits,
+    buffered: Buffered,
 ) -> Result<Answer, Failure> {
     let until = limits.begin.map(|limit| Instant::now() + limit);
     let response = within(until, send(backend, to, headers, body), Cause::NoHeaders).await?;
     let (head, body) = response.into_parts();
     if !head.status.is_success() {
-        return refused(head, body).await;
+        return refused(head, body, buffered).await;
     }
     let stream = has_content_type(&head.headers, "text/event-stream");
     let late = if stream { Cause::NoFirstToken } else { Cause::NoWholeAnswer };
-    within(until, begin(head, body, stream, limits), late).await
+    within(until, begin(head, body, stream, limits, buffered), late).await
 }
 
 /// What `step` gives, or `late` when it takes too long.
@@ -122,6 +126,7 @@ async fn begin(
     body: Incoming,
     stream: bool,
     limits: Limits,
+    mut buffered: Buffered,
 ) -> Result<Answer, Failure> {
     if has_content_type(&head.headers, "text/html") {
         return Err(Cause::WebPage.into());
@@ -129,19 +134,23 @@ async fn begin(
     let mut body = Reader { body, byte_idle: limits.byte_idle };
     let mut first = VecDeque::new();
     let ended = if stream {
-        first_token(&mut body, &mut first, limits.may_be_silent).await
+        first_token(&mut body, &mut first, limits.may_be_silent, &mut buffered).await
     } else {
-        whole(&mut body, &mut first, limits.most_whole).await
+        whole(&mut body, &mut first, limits.most_whole, &mut buffered).await
     };
     match ended {
-        Ok(ended) => Ok(Answer { head, first, rest: (!ended).then_some(body.body), stream }),
-        Err(failure) => told_late(head, failure),
+        Ok(ended) => Ok(Answer { head, first, rest: (!ended).then_some(body.body), stream, buffered }),
+        Err(failure) => told_late(head, failure, buffered),
     }
 }
 
 /// A refusal of the caller's request that came under a 200, as some servers send it with a stream, is an answer like one
 /// with a status of its own.
-fn told_late(mut head: http::response::Parts, failure: Failure) -> Result<Answer, Failure> {
+fn told_late(
+    mut head: http::response::Parts,
+    failure: Failure,
+    buffered: Buffered,
+) -> Result<Answer, Failure> {
     let Failure { cause, text: Some(error), .. } = &failure else { return Err(failure) };
     if !cause.is_callers_to_read() {
         return Err(failure);
@@ -149,7 +158,13 @@ fn told_late(mut head: http::response::Parts, failure: Failure) -> Result<Answer
     head.status = StatusCode::BAD_REQUEST;
     head.headers.remove(header::CONTENT_LENGTH);
     head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(Answer { head, first: VecDeque::from([Bytes::copy_from_slice(error)]), rest: None, stream: false })
+    Ok(Answer {
+        head,
+        first: VecDeque::from([Bytes::copy_from_slice(error)]),
+        rest: None,
+        stream: false,
+        buffered,
+    })
 }
 
 /// What a 200 that is an error, or nothing, stands for. `error` is its data.
@@ -177,6 +192,7 @@ async fn first_token(
     body: &mut Reader,
     first: &mut VecDeque<Bytes>,
     may_be_silent: bool,
+    buffered: &mut Buffered,
 ) -> Result<bool, Failure> {
     let judge = |events: &[u8]| match beginning::of_events(events) {
         Beginning::Failed(Cause::NoContent) if may_be_silent => Beginning::Begun,
@@ -186,6 +202,7 @@ async fn first_token(
     let mut seen = 0;
     while let Some(piece) = body.next().await? {
         seen += piece.len();
+        buffered.hold(seen).map_err(|_| Cause::NoRoom)?;
         let Some(events) = framer.push(piece) else { continue };
         let beginning = judge(&events);
         first.push_back(events);
@@ -214,10 +231,15 @@ async fn first_token(
 }
 
 /// Reads a JSON answer to its end: a part of it is of no use to the client, and one that breaks off can still be
-/// replaced. A larger one is passed on as it comes. Returns whether all of it was read.
-async fn whole(body: &mut Reader, first: &mut VecDeque<Bytes>, most: usize) -> Result<bool, Failure> {
+/// replaced. A larger one, or one that there is no room for, is passed on as it comes. Returns whether all of it was read.
+async fn whole(
+    body: &mut Reader,
+    first: &mut VecDeque<Bytes>,
+    most: usize,
+    buffered: &mut Buffered,
+) -> Result<bool, Failure> {
     let mut seen = 0;
-    while seen <= most {
+    while seen <= most && buffered.hold(seen).is_ok() {
         match body.next().await? {
             Some(piece) => {
                 seen += piece.len();
@@ -265,13 +287,13 @@ impl Reader {
 }
 
 /// An answer that is not a success: the caller's own mistake is an answer, anything else a failure.
-async fn refused(head: http::response::Parts, body: Incoming) -> Result<Answer, Failure> {
+async fn refused(head: http::response::Parts, body: Incoming, buffered: Buffered) -> Result<Answer, Failure> {
     let body = timeout(ERROR_BODY_TIMEOUT, Limited::new(body, MAX_ERROR_BODY).collect()).await;
     let body = body.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
     // A status of the 100s is none of a final answer.
     let cause = by_status(head.status.as_u16(), &body).unwrap_or(Cause::NotHttp);
     if cause.is_callers_to_read() {
-        return Ok(Answer { head, first: VecDeque::from([body]), rest: None, stream: false });
+        return Ok(Answer { head, first: VecDeque::from([body]), rest: None, stream: false, buffered });
     }
     let mut failure = refusal(cause, &body);
     failure.retry_after = retry_after(&head.headers, SystemTime::now());

@@ -29,9 +29,9 @@ const POOL_IDLE: Duration = Duration::from_secs(90);
 /// Idle connections kept per host.
 const POOL_MAX_IDLE_PER_HOST: usize = 100;
 /// The most that is read of an answer ahead of its client, on each connection, and the most that its head may have.
-const BUFFER: usize = 32 << 10;
+const BUFFER: usize = 16 << 10;
 /// The most that the kernel holds of an answer that waits for its client: it would take several megabytes, which count
-/// as the pod's memory. Enough for a megabyte a second from the other side of the earth.
+/// as the pod's memory. Enough for half a megabyte a second from the other side of the earth.
 const RECEIVED: usize = 128 << 10;
 
 /// All pools.

@@ -56,6 +56,7 @@ impl Failure {
     pub fn into_error(self, backend: &str) -> GatewayError {
         let code = match (self.cause, self.verdict().kind) {
             (Cause::Unfit, _) => Code::InvalidValue,
+            (Cause::NoRoom, _) => Code::Overloaded,
             (Cause::ModelUnknown | Cause::NotFound, _) => Code::UpstreamModelNotFound,
             (_, Some(RetryOn::ConnectFailure)) => Code::UpstreamUnreachable,
             (_, Some(RetryOn::RateLimited)) => Code::UpstreamRateLimited,
@@ -65,7 +66,9 @@ impl Failure {
             (_, Some(RetryOn::Timeout) | None) => Code::UpstreamTimeout,
         };
         let after = match code {
-            Code::UpstreamRateLimited => Some(self.retry_after.unwrap_or(Duration::from_secs(1))),
+            Code::UpstreamRateLimited | Code::Overloaded => {
+                Some(self.retry_after.unwrap_or(Duration::from_secs(1)))
+            }
             _ => self.retry_after,
         };
         let error = GatewayError::new(code, format!("Backend {backend} failed: {}.", self.detail));

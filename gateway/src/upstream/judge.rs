@@ -19,6 +19,8 @@ pub enum Side {
     Caller,
     /// Nobody's in particular: time ran out.
     Clock,
+    /// The gateway's own: it is overloaded.
+    Gateway,
 }
 
 /// What may follow in the same call.
@@ -96,6 +98,7 @@ causes! {
     NoWholeAnswer: "its answer was not complete in time" => Some(Timeout), Backend, Again, true;
     Silent: "it sent nothing, not even a keep-alive, for too long" => Some(Timeout), Backend, Again, true;
     TimeUp: "the call's time was up" => None, Clock, Never, false;
+    NoRoom: "the gateway had no memory left for its answer" => None, Gateway, Never, false;
     // Statuses that are the backend's or the account's.
     Redirected: "it answered with a redirect" => Some(ServerError), Route, Elsewhere, true;
     KeyRefused: "it refused the gateway's key (401)" => Some(BackendRefused), Account, OtherKey, true;
@@ -140,6 +143,7 @@ causes! {
     ErrorMidStream: "it sent an error in the middle of the stream" => None, Backend, Resume, true;
     OutOfResourcesMidStream: "it gave up in the middle of the answer (insufficient_system_resource)" => None, Backend, Resume, true;
     TimeUpMidStream: "the call took longer than its deadline" => None, Clock, Never, false;
+    NoRoomMidStream: "the gateway had no memory left for its answer" => None, Gateway, Never, false;
 }
 
 impl Cause {

@@ -1,7 +1,8 @@
 //! More than a pod can take: what is beyond its limits is refused at once, and what was let in is not disturbed.
 
 use crate::support::{
-    KEY, chat, chat_json, client, code, hello, hello_streamed, payloads, route, upstream, world,
+    KEY, chat, chat_json, client, client_builder, code, hello, hello_streamed, payloads, route, said,
+    upstream, world,
 };
 use anyhow::{Context as _, Result, ensure};
 use deepseek_tests::gateway::Gateway;
@@ -26,7 +27,7 @@ fn limited(upstream: &Mock, limits: &str) -> String {
 }
 
 /// The value of a metric without labels, or with the labels written out.
-async fn metric(gateway: &Gateway, name: &str) -> Result<f64> {
+async fn metric(gateway: &Gateway, name: &str) -> Result<i64> {
     let text = client().get(gateway.admin_url("/metrics")).send().await?.text().await?;
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     Ok(value.with_context(|| format!("no {name} in\n{text}"))?.parse()?)
@@ -37,7 +38,7 @@ async fn at_rest(gateway: &Gateway) {
     eventually("nothing is in flight and nothing held", SOON, async || {
         let in_flight = metric(gateway, "deepseek_gateway_requests_in_flight").await?;
         let held = metric(gateway, "deepseek_gateway_buffered_bytes").await?;
-        ensure!((in_flight, held) == (0.0, 0.0), "{in_flight} in flight, {held} bytes held");
+        ensure!((in_flight, held) == (0, 0), "{in_flight} in flight, {held} bytes held");
         Ok(())
     })
     .await;
@@ -94,11 +95,14 @@ async fn beyond_the_cap_on_requests_in_flight_a_request_is_refused_at_once_and_t
         halves.push(Half::send(&gateway, &body).await?);
     }
     eventually("three are in flight", SOON, async || {
-        ensure!(metric(&gateway, "deepseek_gateway_requests_in_flight").await? == 3.0);
+        ensure!(metric(&gateway, "deepseek_gateway_requests_in_flight").await? == 3);
         Ok(())
     })
     .await;
     assert_overloaded(chat(&gateway, &hello()).await?).await?;
+    let mut large = hello();
+    large["messages"][0]["content"] = json!("x".repeat(20_000_000));
+    assert_overloaded(chat(&gateway, &large).await?).await?;
     let probe = client().get(gateway.admin_url("/readyz")).send().await?;
     assert_eq!(probe.status(), 200, "a full pod is a healthy one");
     for half in halves {
@@ -107,7 +111,7 @@ async fn beyond_the_cap_on_requests_in_flight_a_request_is_refused_at_once_and_t
         assert!(payloads(&answer).contains(&"[DONE]"), "{answer}");
     }
     assert_eq!(a.stats().requests, 3, "what was refused reached no backend");
-    assert!(metric(&gateway, "deepseek_gateway_shed_total{reason=\"in_flight\"}").await? >= 1.0);
+    assert!(metric(&gateway, "deepseek_gateway_shed_total{reason=\"in_flight\"}").await? >= 1);
     gateway.wait_for_log("overloaded, requests refused").await?;
     at_rest(&gateway).await;
     assert_eq!(chat_json(&gateway, &hello()).await?.0, 200);
@@ -122,7 +126,7 @@ async fn a_body_is_refused_before_it_is_read_where_no_memory_is_left_for_it() ->
     // One request has most of the memory, and has sent nothing of its body yet.
     let slow = Half::send(&gateway, &"x".repeat(1_000_000)).await?;
     eventually("the announced body has its room", SOON, async || {
-        ensure!(metric(&gateway, "deepseek_gateway_buffered_bytes").await? == 1e6);
+        ensure!(metric(&gateway, "deepseek_gateway_buffered_bytes").await? == 1_000_000);
         Ok(())
     })
     .await;
@@ -135,7 +139,7 @@ async fn a_body_is_refused_before_it_is_read_where_no_memory_is_left_for_it() ->
     assert_overloaded(chunked.send().await?).await?;
     assert_eq!(chat_json(&gateway, &hello()).await?.0, 200, "a small one still fits");
     assert_eq!(a.stats().requests, 1);
-    assert_eq!(metric(&gateway, "deepseek_gateway_shed_total{reason=\"buffered_bytes\"}").await?, 2.0);
+    assert_eq!(metric(&gateway, "deepseek_gateway_shed_total{reason=\"buffered_bytes\"}").await?, 2);
     drop(slow);
     at_rest(&gateway).await;
     assert_eq!(chat_json(&gateway, &large).await?.0, 200);
@@ -270,5 +274,77 @@ async fn a_client_that_reads_nothing_is_cut_after_the_calls_deadline() -> Result
     let _reset = reader.0.read_to_end(&mut rest).await;
     let rest = String::from_utf8_lossy(&rest);
     assert!(!rest.contains("[DONE]"), "it is not passed off as a whole answer");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_that_outgrows_the_memory_ends_its_stream_with_an_error() -> Result<()> {
+    let a = upstream("a").await?;
+    let gateway =
+        Gateway::standalone(&limited(&a, "maxBufferedBytes: 1048576, maxRequestBodyBytes: 1048576")).await?;
+    // An ordinary first token, then one event of 3 MB.
+    a.set_default("chunks=3&tool_calls=1&tool_bytes=3000000&thinking=false");
+    let text = chat(&gateway, &hello_streamed()).await?.text().await?;
+    let last: Value = serde_json::from_str(payloads(&text).last().context("an error")?)?;
+    assert_eq!(code(&last), "stream_interrupted", "{last}");
+    assert!(text.len() < 1 << 20, "no part of the event was passed on");
+    assert!(metric(&gateway, "deepseek_gateway_shed_total{reason=\"buffered_bytes\"}").await? >= 1);
+    at_rest(&gateway).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_first_event_that_outgrows_the_memory_is_refused() -> Result<()> {
+    let a = upstream("a").await?;
+    let gateway =
+        Gateway::standalone(&limited(&a, "maxBufferedBytes: 1048576, maxRequestBodyBytes: 1048576")).await?;
+    a.set_default("chunks=1&chunk_bytes=3000000&thinking=false");
+    assert_overloaded(chat(&gateway, &hello_streamed()).await?).await?;
+    a.wait_for(|stats| stats.requests == 1 && stats.in_flight == 0, SOON).await?;
+    at_rest(&gateway).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_whole_answer_that_there_is_no_memory_for_is_passed_on_as_it_comes() -> Result<()> {
+    let a = upstream("a").await?;
+    let gateway =
+        Gateway::standalone(&limited(&a, "maxBufferedBytes: 1048576, maxRequestBodyBytes: 1048576")).await?;
+    let _other = Half::send(&gateway, &"x".repeat(1_000_000)).await?;
+    eventually("the announced body has its room", SOON, async || {
+        ensure!(metric(&gateway, "deepseek_gateway_buffered_bytes").await? == 1_000_000);
+        Ok(())
+    })
+    .await;
+    a.set_default("chunks=1&chunk_bytes=500000&thinking=false");
+    let (status, answer) = chat_json(&gateway, &hello()).await?;
+    assert_eq!(status, 200, "{}", answer["error"]);
+    assert!(said(&answer).len() >= 500_000);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_of_http2_that_nobody_reads_is_given_up_after_its_deadline_and_the_others_go_on()
+-> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("chunks=5000&chunk_bytes=10000&thinking=false");
+    let clocks = "  timeouts: {idle: 2s, byteIdle: 2s, firstToken: 2s, request: 2s}\n";
+    let gateway = Gateway::standalone(&world(&route(&[&a], clocks))).await?;
+    let client = client_builder().http2_prior_knowledge().http2_initial_stream_window_size(65_535).build()?;
+    let ask = |body: &Value| client.post(gateway.url(CHAT)).bearer_auth(KEY).json(body).send();
+    let mut unread = ask(&hello_streamed()).await?;
+    assert_eq!((unread.status().as_u16(), unread.version()), (200, reqwest::Version::HTTP_2));
+    a.wait_for(|stats| stats.cancelled == 1, Duration::from_mins(1)).await?;
+    at_rest(&gateway).await;
+    a.set_default("plain");
+    assert_eq!(ask(&hello()).await?.status(), 200);
+    assert_eq!(metric(&gateway, "deepseek_gateway_connections").await?, 1, "on the same connection");
+    let end = loop {
+        match unread.chunk().await {
+            Ok(Some(_)) => {}
+            end => break end,
+        }
+    };
+    assert!(end.is_err(), "it is not passed off as a whole answer");
     Ok(())
 }

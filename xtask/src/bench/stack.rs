@@ -52,11 +52,14 @@ pub(super) enum Pace {
     Prepared,
     /// A frame now and then, for a long time.
     Slow,
+    /// As fast as it is read, 100 MB a stream.
+    Fast,
 }
 
 pub(super) fn fake(built: &[Executable], cores: &Cores, logs: &Path, pace: Pace) -> anyhow::Result<Target> {
     let (name, scenario) = match pace {
         Pace::Prepared => ("direct", "bench"),
+        Pace::Fast => ("fast fake", "text?chunks=100000&chunk_bytes=1000"),
         Pace::Slow => ("slow fake", "text?chunks=100000&chunk_delay_ms=1000"),
     };
     let mut command = pinned(&cores.others, cargo::program(built, "mock-deepseek")?);

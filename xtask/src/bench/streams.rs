@@ -1,9 +1,10 @@
-//! Many streams that are open at the same time and say little: what they cost in memory.
+//! Many streams that are open at the same time and say little, or are read slowly: what they cost in memory.
 
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -36,6 +37,26 @@ pub(super) fn open(url: &str, count: usize) -> anyhow::Result<Vec<TcpStream>> {
         await_frame(stream).with_context(|| format!("stream {number} of {count} does not begin"))?;
     }
     Ok(streams)
+}
+
+/// Reads 1 KB of each stream a second, as long as `time`; calls `each_second` in between. A stream that ends is an error.
+pub(super) fn read_slowly(
+    streams: &mut [TcpStream],
+    time: Duration,
+    mut each_second: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    let mut buffer = [0; 1024];
+    while begin.elapsed() < time {
+        let second = Instant::now();
+        for (stream, number) in streams.iter_mut().zip(1..) {
+            let read = stream.read(&mut buffer).with_context(|| format!("stream {number} broke"))?;
+            anyhow::ensure!(read > 0, "stream {number} ended");
+        }
+        each_second()?;
+        thread::sleep(Duration::from_secs(1).saturating_sub(second.elapsed()));
+    }
+    Ok(())
 }
 
 fn await_frame(stream: &mut TcpStream) -> anyhow::Result<()> {

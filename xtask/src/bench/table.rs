@@ -59,6 +59,15 @@ pub(super) fn print_memory(title: &str, rows: &[(&str, u64, u64)]) {
     }
 }
 
+/// Prints the memory of each proxy before, at its highest while clients read slowly, and what each of them costs.
+pub(super) fn print_slow_readers(title: &str, rows: &[(&str, u64, u64, u64)]) {
+    println!("\n{title}");
+    println!("{:10}{:>14}{:>14}{:>16}", "", "idle RSS MB", "peak RSS MB", "KB per client");
+    for (name, idle, peak, each) in rows {
+        println!("{name:10}{:>14.1}{:>14.1}{:>16}", megabytes(*idle), megabytes(*peak), each / 1000);
+    }
+}
+
 /// CPU per request in units of nginx's.
 fn ratio(cost: &Cost, rows: &[Row]) -> Option<f64> {
     let nginx = rows.iter().find(|row| row.name == "nginx")?.measured.proxy?;

@@ -5,6 +5,7 @@ use super::asked::Asked;
 use super::{After, Held, Run, Served};
 use crate::flavor::answer;
 use crate::pipeline::resume::stitch::Stitch;
+use crate::pipeline::shed::Reason;
 use crate::snapshot::{Route, RouteBackend, Shared};
 use crate::upstream::account::keys::Key;
 use crate::upstream::account::{AccountFailure, Slot};
@@ -64,6 +65,7 @@ impl Run<'_> {
         let to = backend.request(endpoint)?;
         let (limits, hurried) = self.limits(choice.at);
         let headers = self.errand.headers.clone();
+        let room = self.errand.settlement.place.body.another();
         self.errand.settlement.attempts += 1;
         let counted = Counted {
             shared: Arc::clone(&self.errand.settlement.shared),
@@ -76,7 +78,7 @@ impl Run<'_> {
         let held = Held { calling, slot };
         let attempt_made = Try { at, backend, permit, held, key, stitch, hurried, counted };
         Some(async move {
-            let outcome = attempt(&attempt_made.backend, to, headers, body, limits).await;
+            let outcome = attempt(&attempt_made.backend, to, headers, body, limits, room).await;
             (attempt_made, outcome)
         })
     }
@@ -144,6 +146,9 @@ impl Run<'_> {
                 permit.failed(judge::name(kind), kind == RetryOn::Timeout);
             }
             _ => drop(permit),
+        }
+        if failure.cause == Cause::NoRoom {
+            settlement.shared.shed.count(Reason::BufferedBytes);
         }
         let reason = failure.cause.as_str();
         tracing::warn!(route = %self.route.state.metrics.label, backend = %backend.name, attempt = settlement.attempts, reason, detail = %failure.detail, request_id = settlement.request_id.to_str().unwrap_or_default(), "attempt failed");

@@ -95,6 +95,11 @@ impl Transcript {
         self.content.tokens() + self.reasoning.tokens()
     }
 
+    /// Bytes of text kept.
+    pub fn bytes(&self) -> usize {
+        self.content.text.len() + self.reasoning.text.len()
+    }
+
     /// Adds one event, which is on its way to the client.
     pub fn add(&mut self, event: &[u8]) {
         if self.obstacle.is_some() {
