@@ -1,12 +1,13 @@
 //! Backends of other kinds: each is asked in its own words, and the client is told in DeepSeek's.
 
 use crate::support::{chat, chat_json, client, code, hello, payloads, said, upstream, world};
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use deepseek_tests::gateway::Gateway;
 use mock_deepseek::{Flavor, Mock, Options};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 /// Every kind but DeepSeek: as the fake has it, as manifests name it, and whether its streams tell usage in a chunk of
 /// its own.
@@ -81,11 +82,31 @@ fn told_to_think(kind: &str, sent: &Value) -> Value {
     }
 }
 
-async fn metric(gateway: &Gateway, name: &str) -> Result<f64> {
+/// Waits until the series of a metric that begin with `name` come to `wanted`: a call is settled once its last byte is out.
+async fn comes_to(gateway: &Gateway, name: &str, wanted: u64) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let counted = metric(gateway, name).await?;
+        if counted == wanted {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "{name} is {counted}, not {wanted}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn metric(gateway: &Gateway, name: &str) -> Result<u64> {
     let text = client().get(gateway.admin_url("/metrics")).send().await?.text().await?;
     let values = text.lines().filter(|line| line.starts_with(name));
-    Ok(values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    Ok(values.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
 }
+
+/// The counter of one kind of tokens.
+fn tokens(kind: &str) -> String {
+    format!("deepseek_gateway_tokens_total{{route=\"default/chat\",token_type=\"{kind}\"}}")
+}
+
+const ESTIMATED: &str = "deepseek_gateway_usage_estimated_total";
 
 #[tokio::test]
 async fn failing_over_to_any_kind_of_server_the_client_reads_deepseeks_words() -> Result<()> {
@@ -138,14 +159,12 @@ async fn the_usage_chunk_that_only_the_gateway_asked_for_is_counted_and_not_show
         assert_eq!(last["choices"] == json!([]), on_request, "{kind}: {last}");
         chat_json(&gateway, &asking(false, false)).await?;
 
-        let tokens = |token: &str| {
-            format!("deepseek_gateway_tokens_total{{route=\"default/chat\",token_type=\"{token}\"}}")
-        };
-        assert_eq!(metric(&gateway, &tokens("output")).await?, 21.0, "{kind}: three answers");
-        let cached = if matches!(kind, "OpenAI" | "VLLM") { 192.0 } else { 0.0 };
-        assert_eq!(metric(&gateway, &tokens("cached_input")).await?, cached, "{kind}");
-        assert_eq!(metric(&gateway, &tokens("input")).await?, 300.0 - cached, "{kind}");
-        assert_eq!(metric(&gateway, "deepseek_gateway_usage_estimated_total").await?, 0.0, "{kind}");
+        // Three answers.
+        let cached = if matches!(kind, "OpenAI" | "VLLM") { 192 } else { 0 };
+        comes_to(&gateway, &tokens("output"), 21).await.context(kind)?;
+        comes_to(&gateway, &tokens("cached_input"), cached).await.context(kind)?;
+        comes_to(&gateway, &tokens("input"), 300 - cached).await.context(kind)?;
+        comes_to(&gateway, ESTIMATED, 0).await.context(kind)?;
     }
     Ok(())
 }
@@ -156,17 +175,13 @@ async fn tokens_that_nobody_reports_are_estimated_and_said_to_be() -> Result<()>
     up.set_default("usage-none");
     let gateway = over(&[(&up, "VLLM")], "").await?;
     chat(&gateway, &asking(false, true)).await?.text().await?;
-    assert_eq!(metric(&gateway, "deepseek_gateway_usage_estimated_total").await?, 1.0);
-    let streamed =
-        metric(&gateway, "deepseek_gateway_tokens_total{route=\"default/chat\",token_type=\"output\"}")
-            .await?;
-    assert!(streamed > 10.0, "{streamed} tokens of a stream");
+    comes_to(&gateway, ESTIMATED, 1).await?;
+    let streamed = metric(&gateway, &tokens("output")).await?;
+    assert!(streamed > 10, "{streamed} tokens of a stream");
     chat_json(&gateway, &asking(false, false)).await?;
-    assert_eq!(metric(&gateway, "deepseek_gateway_usage_estimated_total").await?, 2.0);
-    let both =
-        metric(&gateway, "deepseek_gateway_tokens_total{route=\"default/chat\",token_type=\"output\"}")
-            .await?;
-    assert!(both > streamed + 10.0, "{both} tokens of both");
+    comes_to(&gateway, ESTIMATED, 2).await?;
+    let both = metric(&gateway, &tokens("output")).await?;
+    assert!(both > streamed + 10, "{both} tokens of both");
     Ok(())
 }
 
