@@ -1,6 +1,6 @@
 //! Backends of other kinds: each is asked in its own words, and the client is told in DeepSeek's.
 
-use crate::support::{chat, chat_json, client, code, hello, payloads, said, upstream, world};
+use crate::support::{chat, chat_json, client, code, hello, payloads, post, said, upstream, world};
 use anyhow::{Context as _, Result, ensure};
 use deepseek_tests::gateway::Gateway;
 use mock_deepseek::{Flavor, Mock, Options};
@@ -371,5 +371,58 @@ async fn an_answer_that_breaks_off_is_gone_on_with_by_another_kind_in_one_voice(
         assert_eq!(goes_on, true, "{sent}");
         assert_eq!((a.stats().requests, b.stats().requests), (1, 1));
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_mistake_told_after_the_head_was_sent_is_one_event_in_openais_envelope() -> Result<()> {
+    let up = server(Flavor::SgLang).await?;
+    up.set_default("error=context&header_delay_ms=1500");
+    let documents = format!(
+        "apiVersion: deepseekroute.io/v1alpha1
+kind: DeepSeekRoute
+metadata: {{name: chat}}
+spec:
+  model: deepseek-flash
+  keepAlive: {{interval: 1s}}
+  backends:
+  - {{name: up, baseUrl: \"{}/v1\", flavor: SGLang}}
+",
+        up.base_url()
+    );
+    let gateway = Gateway::standalone(&world(&documents)).await?;
+    let response = chat(&gateway, &asking(true, true)).await?;
+    assert_eq!(response.status(), 200);
+    let text = response.text().await?;
+    let [error] = payloads(&text)[..] else { panic!("one event: {text}") };
+    let error: Value = serde_json::from_str(error)?;
+    assert_eq!(code(&error), "context_length_exceeded", "{text}");
+    assert_eq!(error["error"]["type"], "invalid_request_error", "{text}");
+    assert_eq!(up.stats().requests, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn completions_of_other_servers_are_metered_and_their_errors_told_alike() -> Result<()> {
+    let up = server(Flavor::Vllm).await?;
+    up.set_default("completion_tokens=7");
+    let gateway = over(&[(&up, "VLLM")], "").await?;
+    let body = json!({"model": "deepseek-flash", "prompt": "once upon", "stream": true});
+    let text = post(&gateway, "/v1/completions", &body).send().await?.text().await?;
+    assert!(chunks(&text).iter().all(|chunk| chunk["choices"][0].is_object()), "{text}");
+    assert_eq!(up.last_request().expect("one").json()["stream_options"]["include_usage"], true);
+    comes_to(&gateway, &tokens("output"), 7).await?;
+    comes_to(&gateway, ESTIMATED, 0).await?;
+    up.set_default("error=context");
+    let response = post(&gateway, "/v1/completions", &body).send().await?;
+    assert_eq!(response.status(), 400);
+    assert_eq!(code(&response.json::<Value>().await?), "context_length_exceeded");
+    // Nothing to fill in between: vLLM has no `suffix`.
+    let mut between = body;
+    between["suffix"] = json!("the end");
+    let response = post(&gateway, "/v1/completions", &between).send().await?;
+    assert_eq!(response.status(), 400);
+    assert_eq!(response.json::<Value>().await?["error"]["param"], "suffix");
+    assert_eq!(up.stats().requests, 2);
     Ok(())
 }
