@@ -102,7 +102,7 @@ causes! {
     // Statuses that are the backend's or the account's.
     Redirected: "it answered with a redirect" => Some(ServerError), Route, Elsewhere, true;
     KeyRefused: "it refused the gateway's key (401)" => Some(BackendRefused), Account, OtherKey, true;
-    OutOfBalance: "its account is out of balance (402)" => Some(BackendRefused), Account, Elsewhere, false;
+    OutOfBalance: "its account is out of balance" => Some(BackendRefused), Account, Elsewhere, false;
     Forbidden: "it refused the gateway's account (403)" => Some(BackendRefused), Account, Elsewhere, true;
     ModelUnknown: "it does not serve the model" => Some(BackendRefused), Route, Elsewhere, false;
     NotFound: "it has no such path (404)" => Some(BackendRefused), Route, Elsewhere, false;
@@ -175,8 +175,8 @@ pub fn by_status(status: u16, body: &[u8]) -> Option<Cause> {
         100..=299 => return None,
         300..=399 => Cause::Redirected,
         400 => by_text(body),
+        402 | 403 | 429 if status == 402 || holds(body, &BROKE) => Cause::OutOfBalance,
         401 => Cause::KeyRefused,
-        402 => Cause::OutOfBalance,
         403 => Cause::Forbidden,
         404 if holds(body, &["model", "DeploymentNotFound"]) => Cause::ModelUnknown,
         404 => Cause::NotFound,
@@ -228,6 +228,10 @@ const TOO_LONG: [&str; 7] = [
     // SiliconFlow.
     "max_seq_len",
 ];
+
+/// How others than DeepSeek say that an account has no balance left: OpenAI with 429, SiliconFlow with 403. DeepSeek's 429
+/// for a limit that follows from the balance is none of these.
+const BROKE: [&str; 3] = ["insufficient_quota", "\"code\":30001", "balance is insufficient"];
 
 /// How servers say that they, or the model they serve, lack something, and the field that asks for it.
 const UNFIT: [(&str, &str); 5] = [
@@ -346,7 +350,20 @@ mod tests {
     fn a_429_of_one_user_id_is_told_from_one_of_the_account() {
         let of = |text: &str| by_status(429, text.as_bytes());
         assert_eq!(of("concurrency limit of user_id abc"), Some(Cause::RateLimitedTenant));
-        assert_eq!(of("Your current concurrency is 40"), Some(Cause::RateLimitedAccount));
+        let poor = "exceeds your concurrency limit of 39 based on your remaining balance. Please top up your balance";
+        assert_eq!(of(poor), Some(Cause::RateLimitedAccount));
+    }
+
+    #[test]
+    fn an_account_without_balance_is_known_by_whatever_status() {
+        for (status, body) in [
+            (402, ""),
+            (429, r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota"}}"#),
+            (403, r#"{"code":30001,"message":"Sorry, your account balance is insufficient","data":null}"#),
+        ] {
+            assert_eq!(by_status(status, body.as_bytes()), Some(Cause::OutOfBalance), "{body}");
+        }
+        assert_eq!(by_status(403, b"{}"), Some(Cause::Forbidden));
     }
 
     #[test]

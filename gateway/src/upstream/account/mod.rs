@@ -220,7 +220,7 @@ impl Account {
         let now = Instant::now();
         if self.parking.out_of_balance(now) {
             self.watch.hasten(now);
-            self.parked("the provider answered 402");
+            self.parked("a call was refused for want of balance");
         }
     }
 
