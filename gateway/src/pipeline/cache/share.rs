@@ -89,12 +89,8 @@ struct SharedCall {
 
 impl Drop for SharedCall {
     fn drop(&mut self) {
+        self.close();
         self.recording.finish(End::Cut);
-        let Some(key) = self.key else { return };
-        let mut in_flight = self.cache.in_flight.lock();
-        if in_flight.get(&key).is_some_and(|other| Arc::ptr_eq(other, &self.recording)) {
-            in_flight.remove(&key);
-        }
     }
 }
 
@@ -123,40 +119,41 @@ impl SharedCall {
         // What it says of the length is for one connection; each reader has its own.
         headers.remove(header::CONTENT_LENGTH);
         let head = Head { status: head.status, headers, refused };
-        let keep = |body| {
-            if let Some(kept) = worth_keeping(endpoint, &head, body, part) {
-                self.cache.store.put(part.key, kept);
-            }
-        };
-        match body {
-            ReplyBody::Full(body) => self.recording.whole(head, body.unwrap_or_default(), End::Complete),
+        let (whole, end) = match body {
+            ReplyBody::Full(body) => (Some(body.unwrap_or_default()), End::Complete),
             ReplyBody::Relay(mut relay) if is_stream(&head) => {
                 self.recording.head(head.clone());
-                let end = self.rest(&mut relay).await;
-                // Who has seen the end and asks again finds it kept.
-                if end == End::Complete {
-                    self.recording.held().into_iter().for_each(keep);
-                }
-                self.recording.finish(end);
+                (None, self.rest(&mut relay).await)
             }
             ReplyBody::Relay(mut relay) => match collect(&mut relay).await {
-                (body, Some(End::Complete)) => {
-                    keep(body.clone());
-                    self.recording.whole(head, body, End::Complete);
-                }
+                (body, Some(End::Complete)) => (Some(body), End::Complete),
                 (first, end) => {
                     self.recording.head(head.clone());
                     self.recording.push(first).await;
-                    let end = match end {
-                        Some(end) => end,
-                        None => self.rest(&mut relay).await,
-                    };
-                    if end == End::Complete {
-                        self.recording.held().into_iter().for_each(keep);
-                    }
-                    self.recording.finish(end);
+                    (None, if let Some(end) = end { end } else { self.rest(&mut relay).await })
                 }
             },
+        };
+        // Who has seen the end and asks again finds it kept, and is not given an old failure.
+        if end == End::Complete
+            && let Some(body) = whole.as_deref().map(Bytes::copy_from_slice).or_else(|| self.recording.held())
+            && let Some(kept) = worth_keeping(endpoint, &head, body, part)
+        {
+            self.cache.store.put(part.key, kept);
+        }
+        self.close();
+        match whole {
+            Some(body) => self.recording.whole(head, body, end),
+            None => self.recording.finish(end),
+        }
+    }
+
+    /// From now on nobody joins.
+    fn close(&self) {
+        let Some(key) = self.key else { return };
+        let mut in_flight = self.cache.in_flight.lock();
+        if in_flight.get(&key).is_some_and(|other| Arc::ptr_eq(other, &self.recording)) {
+            in_flight.remove(&key);
         }
     }
 
@@ -164,7 +161,12 @@ impl SharedCall {
     async fn rest(&self, relay: &mut Relay) -> End {
         loop {
             match poll_fn(|cx| relay.poll_chunk(cx)).await {
-                Some(Ok(piece)) => self.recording.push(piece).await,
+                Some(Ok(piece)) => {
+                    if relay.has_failed() {
+                        self.close();
+                    }
+                    self.recording.push(piece).await;
+                }
                 Some(Err(_)) => return End::Cut,
                 None if relay.is_complete() => return End::Complete,
                 None => return End::Told,
@@ -197,7 +199,9 @@ pub(super) fn is_stream(head: &Head) -> bool {
 /// A good and whole answer of the model that was asked for.
 fn worth_keeping(endpoint: Endpoint, head: &Head, body: Bytes, part: &Part) -> Option<Kept> {
     let content_type = head.headers.get(header::CONTENT_TYPE)?.clone();
-    let good = head.status == StatusCode::OK && !head.headers.contains_key(fallback::HEADER);
+    let good = head.status == StatusCode::OK
+        && head.refused.is_none()
+        && !head.headers.contains_key(fallback::HEADER);
     let gave_up = memmem::find(&body, GIVEN_UP).is_some();
     if !good || gave_up || body.is_empty() || endpoint == Endpoint::Messages && has_error_event(&body) {
         return None;
