@@ -1,6 +1,8 @@
 //! Identical calls in flight share one call of the backend.
 
-use crate::support::{chat, client, gateway, hello, hello_streamed, payloads, post, upstream};
+use crate::support::{
+    KEY, chat, client, gateway, hello, hello_streamed, payloads, post, route, upstream, world,
+};
 use anyhow::Result;
 use deepseek_tests::gateway::Gateway;
 use futures::future::try_join_all;
@@ -178,5 +180,40 @@ async fn each_who_waits_gets_signs_of_life() -> Result<()> {
     assert_eq!(a.stats().requests, 1);
     let kept = chat(&gateway, &hello_streamed()).await?.text().await?;
     assert!(!kept.contains("keep-alive"), "signs of life are not kept: {kept}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn when_all_leave_before_the_answer_has_begun_the_backend_is_left_too() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("header_delay_ms=60000");
+    let gateway = gateway(&[&a], MERGE).await?;
+    let impatient = crate::support::client_builder().timeout(Duration::from_secs(3)).build()?;
+    let call = || impatient.post(gateway.url("/v1/chat/completions")).bearer_auth(KEY).json(&hello()).send();
+    let (one, two) = futures::join!(call(), call());
+    assert!(one.is_err() && two.is_err(), "both gave up");
+    a.wait_for(|stats| stats.cancelled == 1, SOON).await?;
+    assert_eq!(a.stats().requests, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn calls_are_merged_also_where_nothing_is_kept() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("first_token_delay_ms=3000&chunks=50&chunk_bytes=10000");
+    let limits = "apiVersion: deepseekroute.io/v1alpha1
+kind: DeepSeekGateway
+metadata: {name: default}
+spec: {default: true, limits: {maxCacheBytes: 0}}
+---
+";
+    let gateway = Gateway::standalone(&world(&format!("{limits}{}", route(&[&a], MERGE)))).await?;
+    let responses = at_once(&gateway, 5, &hello_streamed()).await?;
+    let texts = try_join_all(responses.into_iter().map(Response::text)).await?;
+    assert!(texts.iter().all(|text| *text == texts[0]));
+    assert_eq!((texts[0].len() > 500_000, payloads(&texts[0]).last()), (true, Some(&"[DONE]")));
+    assert_eq!(a.stats().requests, 1);
+    let next = chat(&gateway, &hello_streamed()).await?;
+    assert_eq!(found(&next), "miss");
     Ok(())
 }
