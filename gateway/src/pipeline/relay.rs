@@ -126,6 +126,12 @@ impl Relay {
         self.complete
     }
 
+    /// Whether it has ended with something missing, or with an error.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        matches!(self.state, State::Ended) && !self.complete
+    }
+
     fn new(state: State, Manner { form, interval, deadline }: Manner) -> Self {
         let now = Instant::now();
         let timer = Box::pin(sleep_until(now + interval));

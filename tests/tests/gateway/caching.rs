@@ -248,3 +248,45 @@ spec: {default: true, limits: {maxCacheBytes: 400000}}
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_stream_that_was_resumed_is_kept_as_the_client_saw_it() -> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    a.set_default("cut_after=6");
+    let gateway = gateway(&[&a, &b], "  cache: {}\n  failover: {midStream: Resume}\n").await?;
+    let first = chat(&gateway, &hello_streamed()).await?.text().await?;
+    assert_eq!(payloads(&first).last(), Some(&"[DONE]"), "{first}");
+    let again = chat(&gateway, &hello_streamed()).await?;
+    assert_eq!(cache(&again), "hit");
+    assert_eq!(payloads(&again.text().await?), payloads(&first));
+    assert_eq!((a.stats().requests, b.stats().requests), (1, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_endpoint_without_memory_of_its_own_has_a_part_in_it() -> Result<()> {
+    let a = upstream("a").await?;
+    let gateway = gateway(&[&a], CACHE).await?;
+    let messages = json!([{"role": "user", "content": "hello"}]);
+    let chat = json!({"model": "deepseek-flash", "max_tokens": 50, "messages": messages});
+    let streamed = json!({"model": "deepseek-flash", "max_tokens": 50, "messages": messages, "stream": true});
+    let fim = json!({"model": "deepseek-flash", "prompt": "fn main() {", "max_tokens": 20});
+    for (path, body) in [
+        ("/beta/chat/completions", &chat),
+        ("/v1/completions", &fim),
+        ("/anthropic/v1/messages", &chat),
+        ("/anthropic/v1/messages", &streamed),
+    ] {
+        let first = post(&gateway, path, body).send().await?;
+        assert_eq!((first.status().as_u16(), cache(&first)), (200, "miss"), "{path}");
+        let first = first.bytes().await?;
+        let again = post(&gateway, path, body).send().await?;
+        assert_eq!(cache(&again), "hit", "{path}");
+        assert_eq!(again.bytes().await?, first, "{path}");
+    }
+    let responses = json!({"model": "deepseek-flash", "input": "hello"});
+    let stateful = post(&gateway, "/v1/responses", &responses).send().await?;
+    assert_eq!(stateful.status(), 200);
+    assert!(!stateful.headers().contains_key("x-deepseek-gateway-cache"));
+    Ok(())
+}

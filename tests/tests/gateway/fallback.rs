@@ -155,7 +155,7 @@ async fn another_model_is_asked_within_its_own_quotas_and_only_for_who_may_use_i
     assert_eq!(mark(&chat(&gateway, &hello()).await?), Some("model"));
     assert_eq!(mark(&chat(&gateway, &hello()).await?), Some("static"), "its quota is used up");
     assert_eq!(b.stats().requests, 1);
-    let closed = two_routes(&a, &b, "", "  access: {matchLabels: {team: b}}\n");
+    let closed = two_routes(&a, &b, "", "  access: {consumers: {matchLabels: {team: b}}}\n");
     let gateway = Gateway::standalone(&closed).await?;
     assert_eq!(mark(&chat(&gateway, &hello()).await?), Some("static"));
     assert_eq!(b.stats().requests, 1);

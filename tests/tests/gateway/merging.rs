@@ -1,6 +1,8 @@
 //! Identical calls in flight share one call of the backend.
 
-use crate::support::{chat, client, gateway, hello, hello_streamed, payloads, post, upstream};
+use crate::support::{
+    KEY, chat, client, gateway, hello, hello_streamed, payloads, post, route, upstream, world,
+};
 use anyhow::Result;
 use deepseek_tests::gateway::Gateway;
 use futures::future::try_join_all;
@@ -24,11 +26,11 @@ fn found(response: &Response) -> &str {
 async fn twenty_identical_calls_in_flight_are_one_request_and_get_the_same_bytes() -> Result<()> {
     for body in [hello(), hello_streamed()] {
         let a = upstream("a").await?;
-        a.set_default("first_token_delay_ms=3000");
+        a.set_default("first_token_delay_ms=6000");
         let gateway = gateway(&[&a], MERGE).await?;
         let responses = at_once(&gateway, 20, &body).await?;
-        let merged = responses.iter().filter(|response| found(response) == "merged").count();
-        assert_eq!((merged, responses.iter().filter(|r| found(r) == "miss").count()), (19, 1));
+        let count = |what| responses.iter().filter(|response| found(response) == what).count();
+        assert_eq!((count("merged"), count("miss")), (19, 1));
         let texts = try_join_all(responses.into_iter().map(Response::text)).await?;
         assert!(
             texts.iter().all(|text| *text == texts[0] && text.contains("[a ") || text.contains("\"[a\""))
@@ -87,7 +89,7 @@ async fn the_call_goes_on_while_anybody_listens_and_is_cancelled_when_nobody_doe
 #[tokio::test]
 async fn a_failure_is_everybodys_and_the_next_call_is_a_new_one() -> Result<()> {
     let a = upstream("a").await?;
-    a.set_default("status=503&header_delay_ms=2000");
+    a.set_default("status=503&header_delay_ms=6000");
     let more = "  cache: {}\n  failover: {attempts: 1}\n";
     let gateway = gateway(&[&a], more).await?;
     let responses = at_once(&gateway, 5, &hello()).await?;
@@ -124,7 +126,7 @@ async fn a_cut_stream_ends_with_one_error_event_for_everybody() -> Result<()> {
 #[tokio::test]
 async fn with_merge_off_no_store_no_cache_or_another_patience_calls_are_made_by_themselves() -> Result<()> {
     let a = upstream("a").await?;
-    a.set_default("first_token_delay_ms=2000");
+    a.set_default("first_token_delay_ms=5000");
     let off = gateway(&[&a], "  cache: {merge: false}\n").await?;
     at_once(&off, 2, &hello()).await?;
     assert_eq!(a.stats().requests, 2, "merge: false");
@@ -166,7 +168,7 @@ async fn only_the_first_is_charged_tokens_and_everybody_a_request() -> Result<()
 #[tokio::test]
 async fn each_who_waits_gets_signs_of_life() -> Result<()> {
     let a = upstream("a").await?;
-    a.set_default("first_token_delay_ms=3500");
+    a.set_default("first_token_delay_ms=6000");
     let gateway = gateway(&[&a], "  cache: {}\n  keepAlive: {interval: 1s}\n").await?;
     let responses = at_once(&gateway, 3, &hello_streamed()).await?;
     for response in responses {
@@ -178,5 +180,40 @@ async fn each_who_waits_gets_signs_of_life() -> Result<()> {
     assert_eq!(a.stats().requests, 1);
     let kept = chat(&gateway, &hello_streamed()).await?.text().await?;
     assert!(!kept.contains("keep-alive"), "signs of life are not kept: {kept}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn when_all_leave_before_the_answer_has_begun_the_backend_is_left_too() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("header_delay_ms=60000");
+    let gateway = gateway(&[&a], MERGE).await?;
+    let impatient = crate::support::client_builder().timeout(Duration::from_secs(3)).build()?;
+    let call = || impatient.post(gateway.url("/v1/chat/completions")).bearer_auth(KEY).json(&hello()).send();
+    let (one, two) = futures::join!(call(), call());
+    assert!(one.is_err() && two.is_err(), "both gave up");
+    a.wait_for(|stats| stats.cancelled == 1, SOON).await?;
+    assert_eq!(a.stats().requests, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn calls_are_merged_also_where_nothing_is_kept() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("first_token_delay_ms=6000&chunks=50&chunk_bytes=10000");
+    let limits = "apiVersion: deepseekroute.io/v1alpha1
+kind: DeepSeekGateway
+metadata: {name: default}
+spec: {default: true, limits: {maxCacheBytes: 0}}
+---
+";
+    let gateway = Gateway::standalone(&world(&format!("{limits}{}", route(&[&a], MERGE)))).await?;
+    let responses = at_once(&gateway, 5, &hello_streamed()).await?;
+    let texts = try_join_all(responses.into_iter().map(Response::text)).await?;
+    assert!(texts.iter().all(|text| *text == texts[0]));
+    assert_eq!((texts[0].len() > 500_000, payloads(&texts[0]).last()), (true, Some(&"[DONE]")));
+    assert_eq!(a.stats().requests, 1);
+    let next = chat(&gateway, &hello_streamed()).await?;
+    assert_eq!(found(&next), "miss");
     Ok(())
 }

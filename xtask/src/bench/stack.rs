@@ -68,19 +68,31 @@ pub(super) fn fake(built: &[Executable], cores: &Cores, logs: &Path, pace: Pace)
     Ok(Target { name, service, whole: url.clone(), streams: url, is_proxy: false })
 }
 
+/// Whether the gateway asks the fake each time, or gives answers that it has kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answers {
+    Fresh,
+    Kept,
+}
+
 pub(super) fn gateway(
     built: &[Executable],
     cores: &Cores,
     folder: &Path,
     upstream: &Target,
+    answers: Answers,
 ) -> anyhow::Result<Target> {
-    let manifests = fs::read_to_string(workspace().join("tests/bench/gateway.yaml"))?;
-    let file = folder.join("gateway.yaml");
+    let (name, cache) = match answers {
+        Answers::Fresh => ("gateway", ""),
+        Answers::Kept => ("kept", "  cache: {ttl: 24h}\n"),
+    };
+    let manifests = fs::read_to_string(workspace().join("tests/bench/gateway.yaml"))? + cache;
+    let file = folder.join(format!("{name}.yaml"));
     fs::write(&file, manifests.replace("UPSTREAM", upstream.url(Kind::Whole)))?;
     let mut command = pinned(&cores.proxy, cargo::program(built, "deepseek-gateway")?);
     command.arg("standalone").arg(&file).args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
-    let (service, [url]) = Service::start("gateway", &mut command, folder, ["listening on "])?;
-    Ok(Target { name: "gateway", service, whole: url.clone(), streams: url, is_proxy: true })
+    let (service, [url]) = Service::start(name, &mut command, folder, ["listening on "])?;
+    Ok(Target { name, service, whole: url.clone(), streams: url, is_proxy: true })
 }
 
 pub(super) fn nginx(cores: &Cores, folder: &Path, upstream: &Target) -> anyhow::Result<Target> {

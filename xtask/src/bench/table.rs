@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::load::{Cost, Measured};
 
-/// Measurements under the same load: of the fake itself, of nginx, of the gateway.
+/// Measurements under the same load: of the fake itself, of nginx, of the gateway, of the gateway
+/// that keeps answers.
 pub(super) struct Row {
     pub(super) name: &'static str,
     pub(super) measured: Measured,

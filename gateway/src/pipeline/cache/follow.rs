@@ -37,15 +37,9 @@ impl Follower {
                 let mut response = Response::new(body);
                 *response.status_mut() = head.status;
                 *response.headers_mut() = head.headers;
-                response.extensions_mut().extend(
-                    head.refused
-                        .map(|code| {
-                            let mut extensions = http::Extensions::new();
-                            extensions.insert(code);
-                            extensions
-                        })
-                        .unwrap_or_default(),
-                );
+                if let Some(code) = head.refused {
+                    response.extensions_mut().insert(code);
+                }
                 Opening::Whole(response, settlement)
             }
             _ => Opening::Shared(Box::new(Self { reader, head, settlement })),

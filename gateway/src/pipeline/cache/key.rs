@@ -93,6 +93,8 @@ pub type InFlightKey = (Key, Duration);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
 
     fn bare(json: &str) -> String {
         let mut out = Vec::new();
@@ -105,5 +107,29 @@ mod tests {
         assert_eq!(bare("{ \"a\" : [1,\n\t2] }\r\n"), r#"{"a":[1,2]}"#);
         assert_eq!(bare(r#"{"a": "b c", "d\" e": "\\" , "f": 1}"#), r#"{"a":"b c","d\" e":"\\","f":1}"#);
         assert_eq!(bare(r#"{"a": "cut \"#), r#"{"a":"cut \"#);
+    }
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            any::<i32>().prop_map(Value::from),
+            any::<bool>().prop_map(Value::from),
+            "[ a\"\\\\\t{},:]{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[ a\"\\\\]{0,3}", inner, 0..4)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn texts_of_one_value_are_the_same_and_texts_of_two_are_not(one in values(), other in values()) {
+            let pretty = serde_json::to_string_pretty(&one).expect("a value can be written");
+            prop_assert_eq!(bare(&pretty), one.to_string());
+            prop_assert_eq!(bare(&one.to_string()) == bare(&other.to_string()), one == other);
+        }
     }
 }

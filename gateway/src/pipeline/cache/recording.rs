@@ -7,6 +7,7 @@ use super::budget::Budget;
 use crate::pipeline::error::Code;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use memchr::memmem;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -146,12 +147,19 @@ impl Recording {
         .await;
     }
 
-    /// All of it, where it is held whole and complete.
+    /// All that has come, where nothing of it was let go.
     #[must_use]
-    pub fn complete(&self) -> Option<(Head, Bytes)> {
+    pub fn held(&self) -> Option<Bytes> {
         let state = self.state.lock();
-        let head = state.head.clone().filter(|_| !state.window && state.end == Some(End::Complete))?;
-        Some((head, state.joined()))
+        (!state.window).then(|| state.joined())
+    }
+
+    /// Whether the last piece has one of `marks`.
+    #[must_use]
+    pub fn last_has(&self, marks: [&[u8]; 2]) -> bool {
+        let state = self.state.lock();
+        let last = state.pieces.back();
+        last.is_some_and(|last| marks.iter().any(|mark| memmem::find(last, mark).is_some()))
     }
 
     fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -228,11 +236,11 @@ impl State {
         id
     }
 
+    /// A copy of its own: pieces share their memory with what else came over the connection.
     fn joined(&self) -> Bytes {
-        match self.pieces.len() {
-            1 => self.pieces[0].clone(),
-            _ => self.pieces.iter().flatten().copied().collect(),
-        }
+        let mut all = Vec::with_capacity(self.bytes);
+        self.pieces.iter().for_each(|piece| all.extend_from_slice(piece));
+        all.into()
     }
 }
 

@@ -31,7 +31,7 @@ async fn who_joins_late_reads_all_of_it_from_the_beginning() {
         assert_eq!(next(&mut late).await, Next::Piece(Bytes::from_static(expected.as_bytes())));
     }
     assert_eq!(next(&mut late).await, Next::End(End::Complete));
-    assert_eq!(recording.complete().expect("it is whole").1, Bytes::from_static(b"one two"));
+    assert_eq!(recording.held().expect("it is whole"), Bytes::from_static(b"one two"));
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn beyond_its_budget_it_is_a_window_that_waits_for_its_slowest_reader_and_
     assert_eq!(budget.used(), 0, "what was read is let go");
     recording.finish(End::Complete);
     assert_eq!(next(&mut reader).await, Next::Piece(piece(1)));
-    assert!(recording.complete().is_none(), "it is not kept");
+    assert!(recording.held().is_none(), "it is not kept");
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,6 @@ use crate::pipeline::relay::{Form, Manner, Relay};
 use crate::pipeline::reply::ReplyBody;
 use crate::pipeline::settle::Source;
 use crate::pipeline::tap::{Tap, Usage};
-use crate::snapshot::Shared;
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -23,12 +22,16 @@ use memchr::memmem;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// The call gives no signs of life: each of its readers does.
 const NEVER: Duration = Duration::from_hours(24);
 /// The most of an answer in one piece that is collected before anybody hears of it.
 const MAX_WHOLE: usize = 1 << 20;
+/// How long the backend may take to end its body after the end mark.
+const LINGER: Duration = Duration::from_secs(1);
+/// What the last event of a stream says.
+const END_MARKS: [&[u8]; 2] = [b"data: [DONE]", b"message_stop"];
 /// A finish reason of an answer that the platform gave up: nobody wants that again.
 const GIVEN_UP: &[u8] = b"\"insufficient_system_resource\"";
 
@@ -47,7 +50,7 @@ pub fn answer(mut errand: Errand, part: Part) -> (Option<Found>, BoxFuture<'stat
             (told(Found::Merged), Follower::open(reader, Some(errand.settlement)).boxed())
         }
         Place::First(call, reader) => {
-            tokio::spawn(call.fill(shared, errand, part));
+            tokio::spawn(call.fill(errand, part));
             (told(Found::Miss), Follower::open(reader, None).boxed())
         }
     }
@@ -86,33 +89,30 @@ struct SharedCall {
 
 impl Drop for SharedCall {
     fn drop(&mut self) {
+        self.close();
         self.recording.finish(End::Cut);
-        let Some(key) = self.key else { return };
-        let mut in_flight = self.cache.in_flight.lock();
-        if in_flight.get(&key).is_some_and(|other| Arc::ptr_eq(other, &self.recording)) {
-            in_flight.remove(&key);
-        }
     }
 }
 
 impl SharedCall {
     /// Makes the call, as long as somebody waits for it, and keeps its answer.
-    async fn fill(self, shared: Arc<Shared>, errand: Errand, part: Part) {
-        let endpoint = errand.call.endpoint;
+    async fn fill(self, errand: Errand, part: Part) {
+        let mut pass = std::pin::pin!(self.pass(errand, &part));
         tokio::select! {
             biased;
-            () = self.pass(errand) => {}
-            () = self.recording.abandoned() => return,
-        }
-        if let Some((head, body)) = self.recording.complete()
-            && let Some(kept) = worth_keeping(endpoint, &head, &body, &part)
-        {
-            shared.cache.store.put(part.key, kept);
+            () = &mut pass => {}
+            () = self.recording.abandoned() => {
+                // A client may leave as soon as it has seen the end mark: nothing is missing then.
+                if self.recording.last_has(END_MARKS) {
+                    let _ = timeout(LINGER, pass).await;
+                }
+            }
         }
     }
 
-    async fn pass(&self, errand: Errand) {
-        let form = if errand.call.stream { Form::Events(errand.call.endpoint) } else { Form::Plain };
+    async fn pass(&self, errand: Errand, part: &Part) {
+        let endpoint = errand.call.endpoint;
+        let form = if errand.call.stream { Form::Events(endpoint) } else { Form::Plain };
         let manner = Manner { form, interval: NEVER, deadline: errand.deadline };
         let (head, body) = begin(run(errand).await, manner).into_parts();
         let refused = head.extensions.get::<Code>().copied();
@@ -120,50 +120,74 @@ impl SharedCall {
         // What it says of the length is for one connection; each reader has its own.
         headers.remove(header::CONTENT_LENGTH);
         let head = Head { status: head.status, headers, refused };
-        match body {
-            ReplyBody::Full(body) => self.recording.whole(head, body.unwrap_or_default(), End::Told),
-            ReplyBody::Relay(relay) => self.relay(head, *relay).await,
+        let (whole, end) = match body {
+            ReplyBody::Full(body) => (Some(body.unwrap_or_default()), End::Complete),
+            ReplyBody::Relay(mut relay) if is_stream(&head) => {
+                self.recording.head(head.clone());
+                (None, self.rest(&mut relay).await)
+            }
+            ReplyBody::Relay(mut relay) => match collect(&mut relay).await {
+                (body, Some(End::Complete)) => (Some(body), End::Complete),
+                (first, end) => {
+                    self.recording.head(head.clone());
+                    self.recording.push(first).await;
+                    (None, if let Some(end) = end { end } else { self.rest(&mut relay).await })
+                }
+            },
+        };
+        // Who has seen the end and asks again finds it kept, and is not given an old failure.
+        if end == End::Complete
+            && let Some(body) = whole.as_deref().map(Bytes::copy_from_slice).or_else(|| self.recording.held())
+            && let Some(kept) = worth_keeping(endpoint, &head, body, part)
+        {
+            self.cache.store.put(part.key, kept);
+        }
+        self.close();
+        match whole {
+            Some(body) => self.recording.whole(head, body, end),
+            None => self.recording.finish(end),
         }
     }
 
-    async fn relay(&self, head: Head, mut relay: Relay) {
-        let mut first = BytesMut::new();
-        let stream = is_stream(&head);
-        let mut head = Some(head);
+    /// From now on nobody joins.
+    fn close(&self) {
+        let Some(key) = self.key else { return };
+        let mut in_flight = self.cache.in_flight.lock();
+        if in_flight.get(&key).is_some_and(|other| Arc::ptr_eq(other, &self.recording)) {
+            in_flight.remove(&key);
+        }
+    }
+
+    /// Passes on what is left.
+    async fn rest(&self, relay: &mut Relay) -> End {
         loop {
             match poll_fn(|cx| relay.poll_chunk(cx)).await {
-                Some(Ok(piece)) if !stream && head.is_some() => {
-                    first.extend_from_slice(&piece);
-                    if first.len() > MAX_WHOLE
-                        && let Some(head) = head.take()
-                    {
-                        self.recording.head(head);
-                        self.recording.push(first.split().freeze()).await;
-                    }
-                }
                 Some(Ok(piece)) => {
-                    if let Some(head) = head.take() {
-                        self.recording.head(head);
+                    if relay.has_failed() {
+                        self.close();
                     }
                     self.recording.push(piece).await;
                 }
-                Some(Err(_)) => {
-                    if let Some(head) = head.take() {
-                        self.recording.head(head);
-                        self.recording.push(first.split().freeze()).await;
-                    }
-                    return self.recording.finish(End::Cut);
-                }
-                None => {
-                    let end = if relay.is_complete() { End::Complete } else { End::Told };
-                    return match head.take() {
-                        Some(head) => self.recording.whole(head, first.split().freeze(), end),
-                        None => self.recording.finish(end),
-                    };
-                }
+                Some(Err(_)) => return End::Cut,
+                None if relay.is_complete() => return End::Complete,
+                None => return End::Told,
             }
         }
     }
+}
+
+/// What has come of an answer in one piece, and how it ended, where it is not too large to wait for that.
+async fn collect(relay: &mut Relay) -> (Bytes, Option<End>) {
+    let mut body = BytesMut::new();
+    let mut end = None;
+    while end.is_none() && body.len() <= MAX_WHOLE {
+        match poll_fn(|cx| relay.poll_chunk(cx)).await {
+            Some(Ok(piece)) => body.extend_from_slice(&piece),
+            Some(Err(_)) => end = Some(End::Cut),
+            None => end = Some(if relay.is_complete() { End::Complete } else { End::Told }),
+        }
+    }
+    (body.freeze(), end)
 }
 
 /// Whether it begins as an event stream.
@@ -174,17 +198,25 @@ pub(super) fn is_stream(head: &Head) -> bool {
 }
 
 /// A good and whole answer of the model that was asked for.
-fn worth_keeping(endpoint: Endpoint, head: &Head, body: &Bytes, part: &Part) -> Option<Kept> {
+fn worth_keeping(endpoint: Endpoint, head: &Head, body: Bytes, part: &Part) -> Option<Kept> {
     let content_type = head.headers.get(header::CONTENT_TYPE)?.clone();
-    let good = head.status == StatusCode::OK && !head.headers.contains_key(fallback::HEADER);
-    let failed = memmem::find(body, GIVEN_UP).is_some()
-        || endpoint == Endpoint::Messages && memmem::find(body, b"event: error").is_some();
-    if !good || failed || body.is_empty() {
+    let good = head.status == StatusCode::OK
+        && head.refused.is_none()
+        && !head.headers.contains_key(fallback::HEADER);
+    let gave_up = memmem::find(&body, GIVEN_UP).is_some();
+    if !good || gave_up || body.is_empty() || endpoint == Endpoint::Messages && has_error_event(&body) {
         return None;
     }
     let since = Instant::now();
     let until = part.ttl.map(|ttl| since + ttl).filter(|_| !part.lasts);
-    Some(Kept { content_type, body: Bytes::copy_from_slice(body), since, until, usage: usage(body) })
+    let usage = usage(&body);
+    Some(Kept { content_type, body, since, until, usage })
+}
+
+/// Anthropic's streams can end with an error.
+fn has_error_event(events: &[u8]) -> bool {
+    let mut names = events.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"event:"));
+    names.any(|name| name.trim_ascii() == b"error")
 }
 
 fn usage(body: &[u8]) -> Option<Usage> {
