@@ -61,7 +61,7 @@ fn balance(old: &DeepSeekBackendStatus, facts: &Facts) -> Option<(String, Option
 pub fn funded(old: &[Condition], facts: &Facts) -> Option<Finding> {
     let finding = |ok, reason, message: &str| Some(Finding { ok, reason, message: message.to_owned() });
     let account = &facts.account;
-    if account.parked {
+    if account.parked || facts.denied {
         let message =
             "The account is out of balance, so it is not called. Top it up; nothing needs a restart.";
         return finding(false, Reason::OutOfBalance, message);
@@ -75,7 +75,8 @@ pub fn funded(old: &[Condition], facts: &Facts) -> Option<Finding> {
         Some(_) => finding(true, Reason::Funded, "The account has balance."),
         None if facts.watched && facts.had_balance => {
             let known = old.iter().find(|condition| condition.type_ == ConditionType::Funded.as_str())?;
-            let reason = Reason::ALL.iter().find(|reason| reason.as_str() == known.reason)?;
+            let reason =
+                [Reason::Funded, Reason::LowBalance].iter().find(|reason| reason.as_str() == known.reason)?;
             finding(known.status == "True", *reason, &known.message)
         }
         None => None,

@@ -30,6 +30,7 @@ fn facts(balance: Option<BalanceReport>, watched: bool, had_balance: bool) -> Fa
         workload: None,
         account: Account { balance, ..Account::default() },
         watched,
+        denied: false,
         had_balance,
     }
 }
@@ -73,10 +74,24 @@ fn what_was_known_stays_while_another_pod_takes_over_and_goes_when_nobody_is_to_
 }
 
 #[test]
-fn an_account_that_was_parked_without_a_word_on_its_balance_is_unknown_again_when_it_is_not() {
-    let out =
-        condition(ConditionType::Funded, false, Reason::OutOfBalance, "", 1, time("2026-01-02T03:00:00Z"));
-    assert_eq!(funded(&[out], &facts(None, true, false)).map(|finding| finding.reason), None);
+fn an_account_is_out_of_balance_as_long_as_a_pod_says_so_or_every_pod_is_told_so() {
+    let reason = |facts: &Facts| {
+        let out = condition(
+            ConditionType::Funded,
+            false,
+            Reason::OutOfBalance,
+            "",
+            1,
+            time("2026-01-02T03:00:00Z"),
+        );
+        funded(&[out], facts).map(|finding| finding.reason)
+    };
+    let nobody_knows = facts(None, true, true);
+    assert_eq!(reason(&nobody_knows), None, "neither: unknown until somebody was told");
+    assert_eq!(reason(&Facts { denied: true, ..nobody_knows.clone() }), Some(Reason::OutOfBalance));
+    let mut refused = nobody_knows;
+    refused.account.parked = true;
+    assert_eq!(reason(&refused), Some(Reason::OutOfBalance));
 }
 
 #[test]
