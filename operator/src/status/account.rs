@@ -73,7 +73,7 @@ pub fn funded(old: &[Condition], facts: &Facts) -> Option<Finding> {
             "The balance is below spec.balance.low; calls go on. Top the account up before it runs out.",
         ),
         Some(_) => finding(true, Reason::Funded, "The account has balance."),
-        None if facts.watched && facts.had_balance => {
+        None if facts.watched => {
             let known = old.iter().find(|condition| condition.type_ == ConditionType::Funded.as_str())?;
             let reason =
                 [Reason::Funded, Reason::LowBalance].iter().find(|reason| reason.as_str() == known.reason)?;

@@ -9,12 +9,12 @@ fn time(text: &str) -> Time {
     Time(text.parse().expect("a time"))
 }
 
-fn told(total: &str, at: &str) -> Option<BalanceReport> {
+fn told(total: &str, at: &str) -> BalanceReport {
     let (total, currency) = (total.to_owned(), "CNY".to_owned());
-    Some(BalanceReport { available: true, total, currency, low: false, at: at.to_owned() })
+    BalanceReport { available: true, total, currency, low: false, at: at.to_owned() }
 }
 
-fn facts(balance: Option<BalanceReport>, watched: bool, had_balance: bool) -> Facts {
+fn facts(balance: impl Into<Option<BalanceReport>>, watched: bool) -> Facts {
     let well = |reason| Finding { ok: true, reason, message: String::new() };
     Facts {
         generation: 1,
@@ -28,10 +28,9 @@ fn facts(balance: Option<BalanceReport>, watched: bool, had_balance: bool) -> Fa
         backends: Vec::new(),
         traffic: None,
         workload: None,
-        account: Account { balance, ..Account::default() },
+        account: Account { balance: balance.into(), ..Account::default() },
         watched,
         denied: false,
-        had_balance,
     }
 }
 
@@ -50,11 +49,11 @@ fn shown(old: &DeepSeekBackendStatus, facts: &Facts) -> (Option<String>, Option<
 
 #[test]
 fn the_time_of_a_balance_that_stays_moves_every_ten_minutes_and_with_another_balance_at_once() {
-    let same = facts(told("110.00", "2026-01-02T03:09:59Z"), true, true);
+    let same = facts(told("110.00", "2026-01-02T03:09:59Z"), true);
     assert_eq!(shown(&old(), &same).1, old().balance_time);
-    let later = facts(told("110.00", "2026-01-02T03:10:00Z"), true, true);
+    let later = facts(told("110.00", "2026-01-02T03:10:00Z"), true);
     assert_eq!(shown(&old(), &later).1, Some(time("2026-01-02T03:10:00Z")));
-    let less = facts(told("109.99", "2026-01-02T03:01:00Z"), true, true);
+    let less = facts(told("109.99", "2026-01-02T03:01:00Z"), true);
     let expected = (Some("109.99 CNY".to_owned()), Some(time("2026-01-02T03:01:00Z")));
     assert_eq!(shown(&old(), &less), expected);
 }
@@ -62,15 +61,15 @@ fn the_time_of_a_balance_that_stays_moves_every_ten_minutes_and_with_another_bal
 #[test]
 fn what_was_known_stays_while_another_pod_takes_over_and_goes_when_nobody_is_to_ask() {
     let old = old();
-    let nobody_yet = facts(None, true, true);
+    let nobody_yet = facts(None, true);
     assert_eq!(shown(&old, &nobody_yet), (old.balance.clone(), old.balance_time.clone()));
-    assert_eq!(shown(&old, &facts(None, false, true)), (None, None));
+    assert_eq!(shown(&old, &facts(None, false)), (None, None));
 
     let low =
         condition(ConditionType::Funded, false, Reason::LowBalance, "low", 1, time("2026-01-02T03:00:00Z"));
     let kept = funded(std::slice::from_ref(&low), &nobody_yet).map(|finding| finding.reason);
     assert_eq!(kept, Some(Reason::LowBalance));
-    assert_eq!(funded(&[low], &facts(None, false, true)).map(|finding| finding.reason), None);
+    assert_eq!(funded(&[low], &facts(None, false)).map(|finding| finding.reason), None);
 }
 
 #[test]
@@ -86,7 +85,7 @@ fn an_account_is_out_of_balance_as_long_as_a_pod_says_so_or_every_pod_is_told_so
         );
         funded(&[out], facts).map(|finding| finding.reason)
     };
-    let nobody_knows = facts(None, true, true);
+    let nobody_knows = facts(None, true);
     assert_eq!(reason(&nobody_knows), None, "neither: unknown until somebody was told");
     assert_eq!(reason(&Facts { denied: true, ..nobody_knows.clone() }), Some(Reason::OutOfBalance));
     let mut refused = nobody_knows;
@@ -96,7 +95,7 @@ fn an_account_is_out_of_balance_as_long_as_a_pod_says_so_or_every_pod_is_told_so
 
 #[test]
 fn a_pod_cannot_make_a_status_that_the_api_server_refuses() {
-    let mut odd = facts(told(&"9".repeat(80), "soon"), true, false);
+    let mut odd = facts(told(&"9".repeat(80), "soon"), true);
     odd.account.refused_keys = u32::MAX;
     odd.account.learned = (0..100).map(|n| (format!("m{n:03}"), u64::MAX * (n % 2))).collect();
     odd.account.learned.insert("x".repeat(300), 1);

@@ -4,7 +4,6 @@ use crate::cluster::Cluster;
 use crate::cluster::accounts::Account;
 use crate::cluster::children::ChildKind;
 use crate::cluster::pods::Loaded;
-use crate::cluster::resources::Status;
 use crate::gateway::names;
 use crate::queue::Work;
 use crate::reconcile::{Have, Owner, Plan};
@@ -47,8 +46,6 @@ pub struct Facts {
     pub watched: bool,
     /// Of a backend: whether every pod is told that it is out of balance.
     pub denied: bool,
-    /// Of a backend: whether its balance was known when its status was written.
-    pub had_balance: bool,
 }
 
 /// The workload of a gateway.
@@ -101,7 +98,6 @@ pub fn gather(cluster: &Cluster, plan: &Plan, owner: &Owner, have: &Have) -> Fac
         account,
         watched: is_backend && !gateways.is_empty() && watched(plan),
         denied: denied(plan),
-        had_balance: matches!(&owner.known.status, Status::Backend(status) if status.balance.is_some()),
         gateways,
     }
 }
