@@ -3,7 +3,7 @@
 use super::{
     AccountBalance, AccountConcurrency, BackendState, ModelConcurrency, SecretKeyRef, SecretSource, UserId,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -119,6 +119,9 @@ pub struct DeepSeekBackendStatus {
     #[schemars(length(max = 64))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<String>,
+    /// When the provider told `balance`. As long as that stays the same, it is moved every ten minutes at the most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance_time: Option<Time>,
     /// Calls in flight that the provider was seen to take, by model, where it refused some: the lowest that any pod has
     /// learned.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["model".into()]))]

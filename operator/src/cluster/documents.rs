@@ -26,6 +26,8 @@ pub struct Stored {
     pub keys: BTreeSet<KeyId>,
     /// Backends it refers to.
     pub backends: BTreeSet<ObjectId>,
+    /// Whether it says that an account is out of balance.
+    pub parked: bool,
     /// Resource version of the ConfigMap.
     pub version: u64,
 }
@@ -46,7 +48,10 @@ impl Stored {
         let value = |key: &str| data.and_then(|data| data.get(key)).map(String::as_str).unwrap_or_default();
         let document = Document::decode(value(labels::CONFIG_KEY), value(labels::DIGEST_KEY)).ok();
         let (keys, backends) = document.as_ref().map(names).unwrap_or_default();
+        let parked =
+            matches!(&document, Some(Document { body: Body::Backend(backend), .. }) if backend.parked);
         Some(Self {
+            parked,
             name: (namespace.clone(), meta.name.clone()?),
             owner: ObjectId::new(kind, label(labels::OWNER_NAMESPACE)?, label(labels::OWNER_NAME)?),
             uid: label(labels::OWNER_UID)?,

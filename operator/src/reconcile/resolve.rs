@@ -2,13 +2,11 @@
 
 use crate::cluster::Cluster;
 use crate::cluster::documents::Stored;
-use crate::cluster::resources::{Known, Status};
+use crate::cluster::resources::Known;
 use crate::context::Context;
 use crate::queue::Work;
 use deepseek_config::compile::Compilation;
 use deepseek_config::document::{Kind, ObjectId};
-use deepseek_crds::conditions::{ConditionType, Reason};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -64,9 +62,9 @@ fn compile(cluster: &mut Cluster, id: &ObjectId) -> Option<Compilation> {
         return Some(compilation);
     }
     let account = cluster.pods.account(compilation.outputs.iter().map(|output| &output.gateway), id);
-    // While another pod takes over, or after a start, nobody has been told yet: what was known last holds.
-    let denied =
-        account.denied || (account.balance.is_none() && cluster.resources.get(id).is_some_and(was_denied));
+    // While another pod takes over, or after a start, nobody has been told yet: what stands in its documents holds.
+    let unknown = account.balance.is_none();
+    let denied = account.denied || (unknown && was_denied(cluster, id));
     if cluster.world.set_parked(id, denied).is_empty() {
         Some(compilation)
     } else {
@@ -74,13 +72,9 @@ fn compile(cluster: &mut Cluster, id: &ObjectId) -> Option<Compilation> {
     }
 }
 
-/// Whether the stored status says that there is no balance, as the provider told it.
-fn was_denied(known: &Known) -> bool {
-    let Status::Backend(status) = &known.status else { return false };
-    let out = |condition: &Condition| {
-        condition.type_ == ConditionType::Funded.as_str() && condition.reason == Reason::OutOfBalance.as_str()
-    };
-    status.balance.is_some() && status.conditions.iter().any(out)
+fn was_denied(cluster: &Cluster, id: &ObjectId) -> bool {
+    let uid = cluster.resources.get(id).map(|known| &known.uid);
+    cluster.documents.of_owner(id).any(|stored| stored.parked && Some(&stored.uid) == uid)
 }
 
 /// Notes what `id` compiles to now, and puts into the queue whom that concerns.

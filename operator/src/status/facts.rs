@@ -4,7 +4,6 @@ use crate::cluster::Cluster;
 use crate::cluster::accounts::Account;
 use crate::cluster::children::ChildKind;
 use crate::cluster::pods::Loaded;
-use crate::cluster::resources::Status;
 use crate::gateway::names;
 use crate::queue::Work;
 use crate::reconcile::{Have, Owner, Plan};
@@ -45,8 +44,8 @@ pub struct Facts {
     pub account: Account,
     /// Of a backend: whether a pod is to ask for its balance.
     pub watched: bool,
-    /// Of a backend: whether its balance was known when its status was written.
-    pub had_balance: bool,
+    /// Of a backend: whether every pod is told that it is out of balance.
+    pub denied: bool,
 }
 
 /// The workload of a gateway.
@@ -98,7 +97,7 @@ pub fn gather(cluster: &Cluster, plan: &Plan, owner: &Owner, have: &Have) -> Fac
         workload: workload(cluster, &plan.id),
         account,
         watched: is_backend && !gateways.is_empty() && watched(plan),
-        had_balance: matches!(&owner.known.status, Status::Backend(status) if status.balance.is_some()),
+        denied: denied(plan),
         gateways,
     }
 }
@@ -143,6 +142,14 @@ fn watched(plan: &Plan) -> bool {
             Body::Backend(backend) => backend.balance.is_some(),
             _ => false,
         })
+}
+
+fn denied(plan: &Plan) -> bool {
+    plan.keep.iter().any(|stored| stored.parked)
+        || plan
+            .outputs
+            .iter()
+            .any(|output| matches!(&output.document.body, Body::Backend(backend) if backend.parked))
 }
 
 fn workload(cluster: &Cluster, id: &ObjectId) -> Option<Workload> {

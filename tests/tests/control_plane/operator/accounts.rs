@@ -3,7 +3,7 @@
 use super::support::{GATEWAY, Room, SOON, secret};
 use anyhow::{Context as _, Result, ensure};
 use deepseek_config::document::{Backend, Body, Gateway, Kind};
-use deepseek_config::report::{AccountReport, BackendReport, BalanceReport, Report};
+use deepseek_config::report::{ADMIN_PORT, AccountReport, BackendReport, BalanceReport, Report};
 use deepseek_crds::v1alpha1::{
     BackendState, DeepSeekBackend, DeepSeekBackendStatus, DeepSeekGateway, ModelConcurrency,
 };
@@ -42,8 +42,18 @@ async fn served(room: &Room) -> [FakePod; 2] {
         FakePod::start(room.installation, &room.namespace, "gw", "gw-0").await.unwrap(),
         FakePod::start(room.installation, &room.namespace, "gw", "gw-1").await.unwrap(),
     ];
+    shared_by_two(room).await;
     room.condition::<DeepSeekBackend>("account", "Ready", "True", "Ready").await;
     pods
+}
+
+async fn shared_by_two(room: &Room) {
+    eventually("both pods share the account", SOON, async || {
+        let pods = gateway(room).await?.pods;
+        ensure!(pods == 2, "{pods}");
+        Ok(())
+    })
+    .await;
 }
 
 /// A balance, told so many seconds after some moment.
@@ -149,6 +159,8 @@ async fn what_pods_say_of_an_account_is_put_together_in_its_status() {
             status.learned_concurrency == [limit("b", 9), limit("deepseek-flash", 30)],
             "the lowest: {status:?}"
         );
+        let told = status.balance_time.as_ref().context("no time")?;
+        ensure!(told.0.to_string() == "2026-01-02T03:04:20Z", "{status:?}");
         ensure!(status.refused_keys == Some(2) && status.state == Some(BackendState::Open), "{status:?}");
         Ok(())
     })
@@ -160,6 +172,13 @@ async fn what_pods_say_of_an_account_is_put_together_in_its_status() {
     says(&room, &pods[1], |account| account.balance = Some(told("4.99", 30)));
     let low = room.condition::<DeepSeekBackend>("account", "Funded", "False", "LowBalance").await;
     assert!(low.message.contains("spec.balance.low"), "{low:?}");
+    let events = ["get", "events.events.k8s.io", "-n", &room.namespace, "-o", "jsonpath={.items[*].reason}"];
+    eventually("an Event tells that the balance is low", SOON, async || {
+        let reasons = room.installation.kubectl(&events).await?.ok()?;
+        ensure!(reasons.split(' ').any(|reason| reason == "LowBalance"), "{reasons}");
+        Ok(())
+    })
+    .await;
     assert_eq!(status(&room).await.unwrap().balance.as_deref(), Some("4.99 CNY"), "the newest word");
     room.condition::<DeepSeekBackend>("account", "Ready", "True", "Ready").await;
     let all = room.api::<DeepSeekBackend>().get("account").await.unwrap();
@@ -238,21 +257,17 @@ async fn one_pod_asks_for_balances_and_another_takes_over_when_it_goes() {
     let second = GatewayPod::start(room.installation, &room.namespace, "gw", "gw-1").await.unwrap();
     says(&room, &first, |account| account.balance = Some(told("7.00", 10)));
     room.condition::<DeepSeekBackend>("account", "Funded", "True", "Funded").await;
-    eventually("both pods share the account", SOON, async || {
-        let pods = gateway(&room).await?.pods;
-        ensure!(pods == 2, "{pods}");
-        Ok(())
-    })
-    .await;
+    shared_by_two(&room).await;
     room.condition::<DeepSeekGateway>("gw", "Programmed", "True", "Programmed").await;
     poller_is(&room, "gw-0").await;
-    let url = format!("http://{}:15021/status", second.address());
-    let report: Report = reqwest::get(&url).await.unwrap().json().await.unwrap();
-    assert!(report.accounts.is_empty(), "it was not to ask: {:?}", report.accounts);
+    let url = format!("http://{}:{ADMIN_PORT}/status", second.address());
+    let told = async || anyhow::Ok(reqwest::get(&url).await?.json::<Report>().await?.accounts);
+    assert_eq!(told().await.unwrap(), [], "it was not to ask");
     assert_eq!(status(&room).await.unwrap().balance.as_deref(), Some("7.00 CNY"));
 
     mock.set_balance("0.00");
-    first.delete().await.unwrap();
+    says(&room, &first, |_| {});
+    first.set_ready(false).await.unwrap();
     poller_is(&room, "gw-1").await;
     room.condition::<DeepSeekBackend>("account", "Funded", "False", "OutOfBalance").await;
     denied(&room, true).await;
@@ -260,5 +275,18 @@ async fn one_pod_asks_for_balances_and_another_takes_over_when_it_goes() {
     room.condition::<DeepSeekBackend>("account", "Funded", "True", "Funded").await;
     denied(&room, false).await;
     assert_eq!(status(&room).await.unwrap().balance.as_deref(), Some("20.00 CNY"));
+
+    first.set_ready(true).await.unwrap();
+    poller_is(&room, "gw-0").await;
+    eventually("the other one asks no more", SOON, async || {
+        let told = told().await?;
+        ensure!(told.is_empty(), "{told:?}");
+        Ok(())
+    })
+    .await;
+    let kept = status(&room).await.unwrap();
+    assert_eq!(kept.balance.as_deref(), Some("20.00 CNY"), "until the first one was told");
+    first.delete().await.unwrap();
+    poller_is(&room, "gw-1").await;
     assert_eq!(mock.stats().requests, 0, "no call that costs");
 }
