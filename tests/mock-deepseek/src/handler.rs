@@ -73,6 +73,7 @@ async fn exchange(
         model: hints.model.as_deref(),
         key: key.as_deref(),
         user: Some(hints.user()),
+        aside: endpoint == Endpoint::Balance,
     }) {
         Ok(scenario) => scenario,
         Err(error) => {

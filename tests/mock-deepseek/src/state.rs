@@ -71,6 +71,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) model: Option<&'a str>,
     pub(crate) key: Option<&'a str>,
     pub(crate) user: Option<&'a str>,
+    /// Whether a gateway asks by itself: `fail_first` and `fail_every` count what its callers cause.
+    pub(crate) aside: bool,
 }
 
 impl State {
@@ -149,7 +151,7 @@ impl State {
             return Ok(scenario);
         }
         let uses = scenarios.uses.entry(source).or_default();
-        *uses += 1;
+        *uses += u64::from(!choice.aside);
         let past_first = scenario.fail_first.is_some_and(|first| *uses > u64::from(first));
         let spared = scenario.fail_every.is_some_and(|every| !uses.is_multiple_of(u64::from(every.max(1))));
         Ok(if past_first || spared { Arc::new(Scenario::plain()) } else { scenario })

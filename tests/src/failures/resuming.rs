@@ -33,7 +33,7 @@ pub async fn f44_a_continued_answer_repeats_nothing() -> Result<Seen> {
     for fault in
         ["cut_after=10", "cut_after=10&cut=rst&chunk_delay_ms=2", "cut_after=10&cut=clean", "no-finish"]
     {
-        stage[0].set_default(format!("{fault}").as_str());
+        stage[0].set_default(fault);
         let answer = stage.stream().await?;
         answer.whole()?;
         for field in ["content", "reasoning_content"] {
