@@ -50,6 +50,22 @@ macro_rules! every_case {
             silence::f43_an_anthropic_stream_shows_signs_of_life: "keepAlive 1s", "";
             resuming::f44_a_continued_answer_repeats_nothing: "midStream Resume", "S08";
             beginnings::f45_a_status_in_disguise_is_seen_through: "", "";
+            failoverbench::s01_429_with_retry_after: "", "F14";
+            failoverbench::s02_429_without_retry_after_for_ever: "", "F14";
+            failoverbench::s03_500_once_then_healthy: "", "F17";
+            failoverbench::s04_503_for_ever: "", "F15";
+            failoverbench::s05_tcp_reset_before_headers: "", "F32";
+            failoverbench::s06_no_response_at_all: "firstToken 1s", "F6";
+            failoverbench::s07_slow_first_token: "firstToken 1s", "F7";
+            failoverbench::s08_stream_cut_in_the_middle: "midStream Resume", "F1, F44";
+            failoverbench::s09_stream_stalls: "midStream Resume, idle 1s", "F3";
+            failoverbench::s10_malformed_chunk_in_the_stream: "", "F11";
+            failoverbench::s11_stream_ends_without_done: "", "F2";
+            failoverbench::s12_context_length_exceeded: "", "F33";
+            failoverbench::s13_content_filter_rejection: "", "F33";
+            failoverbench::s14_fallback_rejects_prefill: "midStream Resume, b of flavor OpenAI", "F12";
+            failoverbench::s15_primary_flaps: "openFor 1s, slowStart 0s", "F15, F16";
+            failoverbench::s16_failover_accounting: "", "F15";
         }
     };
 }
@@ -93,5 +109,9 @@ mod tests {
         let first = &cases()[0];
         assert_eq!(first.id, "F1");
         assert_eq!(first.title, "A cut stream is never presented as a success");
+        let ids: Vec<_> = cases().into_iter().map(|case| case.id).collect();
+        for id in ["F10", "F18b", "S01"] {
+            assert!(ids.iter().any(|known| known == id), "{id} of {ids:?}");
+        }
     }
 }
