@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// How long a case may take.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_mins(2);
 
 /// Play what is known to go wrong, and print what the client saw.
 #[derive(Parser)]
@@ -39,7 +39,7 @@ async fn main() -> Result<ExitCode> {
         println!("{}", row.line());
         rows.push(row);
     }
-    for absent in ABSENT {
+    for absent in ABSENT.iter().filter(|_| arguments.only.is_empty()) {
         println!("–     {:5} {}\n            {}", absent.id, absent.title, absent.reason);
     }
     let failed = rows.iter().filter(|row| row.outcome.is_err()).count();

@@ -2,11 +2,10 @@
 
 use super::Seen;
 use super::answer::Answer;
-use super::stage::{Stage, fakes};
+use super::stage::{SOON, Stage, fakes};
 use crate::calls::{SECOND, client, hello, over_account};
 use crate::kubernetes::try_eventually;
 use anyhow::{Context as _, Result, ensure};
-use futures::future::try_join_all;
 use std::time::Duration;
 
 /// 402 to everything, for a thousand calls; then money comes in.
@@ -18,7 +17,7 @@ pub async fn f13_an_account_out_of_balance_is_left_alone_until_it_has_some() -> 
     let stage = Stage::with(upstreams, gateway);
     stage.ask().await?.whole_by("b")?;
     for _ in 0..20 {
-        let answers = try_join_all((0..50).map(|_| stage.ask())).await?;
+        let answers = stage.burst(50, &hello()).await?;
         answers.iter().try_for_each(|answer| answer.whole_by("b"))?;
     }
     let met = stage[0].stats().requests;
@@ -37,16 +36,20 @@ pub async fn f13_an_account_out_of_balance_is_left_alone_until_it_has_some() -> 
 /// Two keys of one account, whose limit falls from 5 to 3.
 pub async fn f40_an_account_is_the_pool_and_its_limit_is_learned() -> Result<Seen> {
     let upstreams = fakes(&["a"]).await?;
-    upstreams[0].set_default("header_delay_ms=50");
+    upstreams[0].set_default("header_delay_ms=100");
     let gateway = over_account(&upstreams[0], None, "", "").await?;
     let stage = Stage::with(upstreams, gateway);
     for limit in [5_u32, 3] {
         stage[0].set_concurrency(Some(limit));
-        try_join_all((0..8).map(|_| stage.ask())).await?;
-        let learned = stage.metric(&["account_limit", "model=\"deepseek-flash\""]).await?;
-        ensure!(learned == u64::from(limit), "{limit} is said, {learned} was learned");
+        try_eventually("the limit is learned", SOON, async || {
+            stage.burst(8, &hello()).await?;
+            let learned = stage.metric(&["account_limit", "model=\"deepseek-flash\""]).await?;
+            ensure!(learned == u64::from(limit), "{limit} is said, {learned} was learned");
+            Ok(())
+        })
+        .await?;
         let refused = stage[0].stats().status(429);
-        let answers = try_join_all((0..12).map(|_| stage.ask())).await?;
+        let answers = stage.burst(12, &hello()).await?;
         answers.iter().try_for_each(|answer| answer.whole_by("a"))?;
         let more = stage[0].stats().status(429) - refused;
         ensure!(more <= 2, "{more} refusals once the limit is known");

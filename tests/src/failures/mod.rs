@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod answer;
 pub mod beginnings;
+pub mod failoverbench;
 pub mod leaving;
 mod list;
 mod middlebox;
@@ -80,11 +81,13 @@ impl Case {
         run: fn() -> LocalBoxFuture<'static, Result<Seen>>,
     ) -> Self {
         let (number, words) = function.split_once('_').unwrap_or((function, ""));
-        let number = number.trim_start_matches('f').trim_start_matches('0');
+        // `f01` is F1, as `s01` is failoverbench's S01.
+        let id = number.strip_prefix("f0").map_or_else(|| number.to_owned(), |number| format!("f{number}"));
+        let id = id.replacen(['f', 's'], &number[..1].to_ascii_uppercase(), 1);
         let mut title = words.replace('_', " ");
         if let Some(first) = title.get_mut(..1) {
             first.make_ascii_uppercase();
         }
-        Self { id: format!("F{number}"), title, settings, scenarios, run }
+        Self { id, title, settings, scenarios, run }
     }
 }

@@ -9,6 +9,9 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use std::time::Duration;
 
+/// How long the load balancer in between bears silence.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// Twenty frames, then a connection that stays open.
 pub async fn f03_silence_in_the_middle_of_a_stream_ends_by_the_clock() -> Result<Seen> {
     silent("chunks=60&stall_after=20").await
@@ -61,11 +64,11 @@ pub async fn f07_headers_without_a_token_are_no_answer() -> Result<Seen> {
     Ok(stage.seen(""))
 }
 
-/// Five seconds of thinking, behind a load balancer that cuts connections after two seconds without a byte.
+/// Five seconds of thinking, behind a load balancer that cuts connections after three seconds without a byte.
 pub async fn f08_a_thinking_model_is_not_cut_by_what_is_in_between() -> Result<Seen> {
     let stage = Stage::of(&["a"], "  keepAlive: {interval: 1s, blankPadding: true}\n").await?;
     stage[0].set_default("first_token_delay_ms=5000");
-    let between = impatient(stage.gateway.address(), Duration::from_secs(2)).await?;
+    let between = impatient(stage.gateway.address(), PATIENCE).await?;
     for body in [hello_streamed(), hello()] {
         let url = format!("http://{between}/v1/chat/completions");
         let answer = Answer::to(client().post(url).bearer_auth(KEY).json(&body)).await?;
@@ -80,7 +83,7 @@ pub async fn f08_a_thinking_model_is_not_cut_by_what_is_in_between() -> Result<S
 pub async fn f43_an_anthropic_stream_shows_signs_of_life() -> Result<Seen> {
     let stage = Stage::of(&["a"], "  keepAlive: {interval: 1s}\n").await?;
     stage[0].set_default("first_token_delay_ms=4000");
-    let between = impatient(stage.gateway.address(), Duration::from_secs(2)).await?;
+    let between = impatient(stage.gateway.address(), PATIENCE).await?;
     let body = json!({"model": "deepseek-flash", "max_tokens": 100, "stream": true,
         "messages": [{"role": "user", "content": "hello"}]});
     let call = client().post(format!("http://{between}/anthropic/v1/messages")).header("x-api-key", KEY);

@@ -2,12 +2,14 @@
 
 use super::Seen;
 use super::answer::Answer;
-use crate::calls::{client, gateway, hello, hello_streamed, post};
+use crate::calls::{KEY, client, gateway, hello, hello_streamed};
 use crate::gateway::Gateway;
 use crate::kubernetes::try_eventually;
 use anyhow::{Result, ensure};
+use futures::future::try_join_all;
 use mock_deepseek::{Mock, Options};
 use parking_lot::Mutex;
+use reqwest::Client;
 use serde_json::Value;
 use std::ops::Index;
 use std::time::{Duration, Instant};
@@ -21,6 +23,7 @@ pub struct Stage {
     pub upstreams: Vec<Mock>,
     /// The gateway.
     pub gateway: Gateway,
+    client: Client,
     books: Mutex<Books>,
 }
 
@@ -41,14 +44,23 @@ impl Stage {
 
     /// A gateway that the case has started itself.
     pub fn with(upstreams: Vec<Mock>, gateway: Gateway) -> Self {
-        Self { upstreams, gateway, books: Mutex::default() }
+        Self { upstreams, gateway, client: client(), books: Mutex::default() }
     }
 
     /// Makes a call and reads its answer.
     pub async fn call(&self, path: &str, body: &Value) -> Result<Answer> {
-        let answer = Answer::to(post(&self.gateway, path, body)).await?;
+        let call = self.client.post(self.gateway.url(path)).bearer_auth(KEY).json(body);
+        let answer = Answer::to(call).await?;
         self.note(&answer);
         Ok(answer)
+    }
+
+    /// Makes `count` chat calls at the same time. What they wait for each other is no time that a failure adds.
+    pub async fn burst(&self, count: usize, body: &Value) -> Result<Vec<Answer>> {
+        let longest = self.books.lock().longest;
+        let answers = try_join_all((0..count).map(|_| self.chat(body))).await?;
+        self.books.lock().longest = longest;
+        Ok(answers)
     }
 
     /// Takes an answer into the books that a case has read by itself.
@@ -76,7 +88,7 @@ impl Stage {
 
     /// The gateway's metrics.
     pub async fn metrics(&self) -> Result<String> {
-        Ok(client().get(self.gateway.admin_url("/metrics")).send().await?.text().await?)
+        Ok(self.client.get(self.gateway.admin_url("/metrics")).send().await?.text().await?)
     }
 
     /// The value of the first metric whose line has all of `parts`; 0 where there is none.

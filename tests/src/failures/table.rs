@@ -5,9 +5,6 @@ use anyhow::{Context as _, Result};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// Where the table stands in the page.
-const MARKS: [&str; 2] = ["<!-- table -->\n", "<!-- /table -->\n"];
-
 /// What became of a case.
 pub struct Row {
     /// The case.
@@ -54,19 +51,41 @@ fn time(time: Duration) -> String {
     }
 }
 
-/// The page with the table of these rows in the place of its own.
+/// The page with the tables of these rows in the places of its own.
 pub fn write_into(page: &str, rows: &[Row]) -> Result<String> {
-    let (before, rest) = page.split_once(MARKS[0]).context("the page has no place for the table")?;
-    let (_, after) = rest.split_once(MARKS[1]).context("the place for the table has no end")?;
-    let mut table = String::from(
-        "| | shown | settings | what the client saw | attempts | added time | pass | failoverbench |\n\
-         |---|---|---|---|---|---|---|---|\n",
-    );
-    for row in rows {
-        let _ = writeln!(table, "{}", row.markdown());
+    let header = "| | shown | settings | what the client saw | attempts of calls | added time | pass |";
+    let bench = |row: &&Row| row.case.id.starts_with('S');
+    let mut known = format!("{header} failoverbench |\n|---|---|---|---|---|---|---|---|\n");
+    for row in rows.iter().filter(|row| !bench(row)) {
+        let _ = writeln!(known, "{}", row.markdown());
     }
     for absent in super::ABSENT {
-        let _ = writeln!(table, "| {} | {} | | {} | | | – | |", absent.id, absent.title, absent.reason);
+        let _ = writeln!(known, "| {} | {} | | {} | | | – | |", absent.id, absent.title, absent.reason);
     }
-    Ok(format!("{before}{}{table}{}{after}", MARKS[0], MARKS[1]))
+    let mut scored = format!("{header} the same failure |\n|---|---|---|---|---|---|---|---|\n");
+    for row in rows.iter().filter(bench) {
+        let _ = writeln!(scored, "{}", row.markdown());
+    }
+    let page = replaced(page, "table", &known)?;
+    replaced(&page, "failoverbench", &scored)
+}
+
+/// The page with `text` between the marks of that name.
+fn replaced(page: &str, name: &str, text: &str) -> Result<String> {
+    let marks = [format!("<!-- {name} -->\n"), format!("<!-- /{name} -->\n")];
+    let (before, rest) = page.split_once(&marks[0]).context("the page has no place for the table")?;
+    let (_, after) = rest.split_once(&marks[1]).context("the place for the table has no end")?;
+    Ok(format!("{before}{}{text}{}{after}", marks[0], marks[1]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_takes_the_place_between_its_marks() {
+        let page = "before\n<!-- x -->\nold\n<!-- /x -->\nafter\n";
+        assert_eq!(replaced(page, "x", "new\n").unwrap(), "before\n<!-- x -->\nnew\n<!-- /x -->\nafter\n");
+        assert!(replaced(page, "y", "").is_err());
+    }
 }
