@@ -41,7 +41,6 @@ const FAULTS: &[&str] = &[
     "content-filter",
     // Strange.
     "empty-all",
-    "null-content",
     "no-choices",
     "blank",
     "empty-body",
