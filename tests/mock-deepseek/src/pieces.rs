@@ -17,6 +17,8 @@ impl Pieces {
         for part in text.split_inclusive(' ') {
             // The space belongs to the next word, as tokenizers have it.
             let carried = parts.last_mut().and_then(|last| last.ends_with(' ').then(|| last.pop())).flatten();
+            // A space at the start is no token of its own.
+            parts.pop_if(|last| last.is_empty());
             parts.push(carried.into_iter().chain(part.chars()).collect());
         }
         // A text that begins with a space leaves nothing of its first part.
@@ -94,6 +96,7 @@ mod tests {
             assert_eq!(Pieces::words(text).text(), text);
         }
         assert_eq!(Pieces::words("one two").parts.to_vec(), ["one", " two"]);
+        assert_eq!(Pieces::words(" one two").parts.to_vec(), [" one", " two"]);
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Soak {
         loop {
             samples.tick().await;
             let sample = vitals.sample(&world.gateway).await?;
-            if self.progress && told.elapsed() >= PROGRESS {
+            if self.progress && told.elapsed() + SAMPLE / 2 >= PROGRESS {
                 told = Instant::now();
                 eprintln!("soak [{:5} s] {tally}; {sample}", start.elapsed().as_secs());
             }

@@ -49,7 +49,10 @@ impl Tally {
             Verdict::Violation(what) => {
                 counts.violations += 1;
                 if counts.told.len() < KEPT {
-                    counts.told.push(tell(plan, heard, &what));
+                    let told = tell(plan, heard, &what);
+                    // At once: a long soak need not be awaited to the end.
+                    eprintln!("{told}");
+                    counts.told.push(told);
                 }
             }
         }

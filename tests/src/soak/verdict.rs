@@ -91,6 +91,10 @@ fn stream(plan: &Plan, heard: &Heard) -> Result<Verdict, String> {
     ensure(events.finished, "an end mark without a finish")?;
     ensure(events.role, "no role")?;
     events.said.is_all(plan)?;
+    if let (Some(tokens), true) = (events.tokens, events.said.gaps.is_empty()) {
+        let wanted = events.said.tokens();
+        ensure(tokens == wanted, &format!("{tokens} tokens counted in place of {wanted}"))?;
+    }
     Ok(Verdict::Answer)
 }
 
@@ -108,6 +112,12 @@ struct Said {
 }
 
 impl Said {
+    /// Its tokens, as the fakes count them: by words.
+    fn tokens(&self) -> u64 {
+        let words = |text: &str| if text.is_empty() { 0 } else { text.matches(' ').count() as u64 + 1 };
+        words(&self.content) + words(&self.reasoning)
+    }
+
     fn is_all(&self, plan: &Plan) -> Result<(), String> {
         self.compare(plan, |said, wanted| said == wanted, |after, wanted| wanted.ends_with(after))
     }

@@ -126,12 +126,12 @@ impl Attempts {
         let metrics = metrics(gateway).await?;
         let (attempts, resumes) =
             ("deepseek_gateway_upstream_attempts_total", "deepseek_gateway_stream_resumes_total");
-        let resumed = sum(&metrics, resumes, "\"Resumed\"") + sum(&metrics, resumes, "\"Finished\"");
+        let mended = sum(&metrics, resumes, "\"Resumed\"") + sum(&metrics, resumes, "\"Finished\"");
         Ok(Self {
             all: sum(&metrics, attempts, ""),
             cancelled: sum(&metrics, attempts, "\"Cancelled\""),
-            resumed,
-            not_resumed: sum(&metrics, resumes, "") - resumed,
+            resumed: mended,
+            not_resumed: sum(&metrics, resumes, "") - mended,
         })
     }
 }

@@ -41,7 +41,6 @@ const FAULTS: &[&str] = &[
     "content-filter",
     // Strange.
     "empty-all",
-    "null-content",
     "no-choices",
     "blank",
     "empty-body",
@@ -104,20 +103,20 @@ pub async fn change(upstreams: &[Mock], seed: u64) -> Result<()> {
         if let Some(dead) = dead.take() {
             dead.restart().await?;
         }
+        if chance.random_ratio(1, 4) {
+            upstreams.iter().for_each(clear_account);
+        }
         match kind {
             0..50 => upstream.set_default(Scenario::plain()),
-            50..85 => upstream.set_default(fault),
-            85..88 => {
+            50..88 => upstream.set_default(fault),
+            88..91 => {
                 upstream.kill().await?;
                 dead = Some(upstream);
             }
-            88..91 => upstream.drop_connections().await?,
-            91..93 => upstream.set_balance("0.00"),
-            93..96 => upstreams.iter().for_each(|upstream| upstream.set_balance("20.00")),
-            96..97 => upstream.set_for_key(&keys(upstream.name())[0], "unauthorized"),
-            97..98 => clear_keys(upstream),
-            98..99 => upstream.set_concurrency(Some(2)),
-            _ => upstream.set_concurrency(None),
+            91..94 => upstream.drop_connections().await?,
+            94..96 => upstream.set_balance("0.00"),
+            96..98 => upstream.set_for_key(&keys(upstream.name())[0], "unauthorized"),
+            _ => upstream.set_concurrency(Some(2)),
         }
         tokio::time::sleep(pause).await;
     }
@@ -128,14 +127,14 @@ pub async fn clear(upstreams: &[Mock]) -> Result<()> {
     for upstream in upstreams {
         upstream.restart().await?;
         upstream.set_default(Scenario::plain());
-        upstream.set_balance("20.00");
-        upstream.set_concurrency(None);
-        clear_keys(upstream);
+        clear_account(upstream);
     }
     Ok(())
 }
 
-fn clear_keys(upstream: &Mock) {
+fn clear_account(upstream: &Mock) {
+    upstream.set_balance("20.00");
+    upstream.set_concurrency(None);
     for key in keys(upstream.name()) {
         upstream.unset(&Target::Key(key));
     }

@@ -14,6 +14,8 @@ pub struct Events {
     pub(super) error: Option<String>,
     id: Option<Value>,
     usages: u32,
+    /// Completion tokens that were counted.
+    pub(super) tokens: Option<u64>,
 }
 
 impl Events {
@@ -55,6 +57,7 @@ impl Events {
         ensure(*id == chunk["id"], "another id")?;
         if chunk["usage"].is_object() {
             self.usages += 1;
+            self.tokens = chunk["usage"]["completion_tokens"].as_u64();
             ensure(self.usages == 1, "token counts twice")?;
         }
         match chunk["choices"].as_array().map(Vec::as_slice) {
