@@ -1,6 +1,6 @@
 //! The client libraries that the tests drive the gateway with: a Python environment and a folder for Node.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{Missing, Tier, cache_dir, go::short_digest};
 
@@ -23,7 +23,7 @@ pub fn client_python() -> Result<PathBuf, Missing> {
     if client_environment().join("complete").is_file() {
         return Ok(client_environment().join("bin/python"));
     }
-    Err(missing("python with the client libraries", client_environment()))
+    Err(missing("python with the client libraries", &client_environment()))
 }
 
 /// The folder of Node's libraries, which [`client_modules`] is in; its name follows the lock.
@@ -38,11 +38,11 @@ pub fn client_modules() -> Result<PathBuf, Missing> {
     if modules.is_dir() {
         Ok(modules)
     } else {
-        Err(missing("node_modules with the client libraries", modules))
+        Err(missing("node_modules with the client libraries", &modules))
     }
 }
 
-fn missing(name: &str, looked_in: PathBuf) -> Missing {
+fn missing(name: &str, looked_in: &Path) -> Missing {
     Missing {
         name: name.to_owned(),
         looked_in: looked_in.display().to_string(),
