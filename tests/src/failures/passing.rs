@@ -3,7 +3,7 @@
 use super::Seen;
 use super::answer::Answer;
 use super::stage::Stage;
-use crate::calls::{KEY, PROVIDER_KEY, client, hello, hello_streamed, post};
+use crate::calls::{KEY, PROVIDER_KEY, client, hello, hello_streamed};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -81,7 +81,7 @@ pub async fn f36_a_slow_reader_slows_its_backend_and_grows_no_memory() -> Result
     let started = Instant::now();
     let mut readers = Vec::new();
     for _ in 0..30 {
-        readers.push(post(&stage.gateway, "/v1/chat/completions", &hello_streamed()).send().await?);
+        readers.push(stage.post_stream().send().await?);
     }
     let frames = || stage[0].requests().iter().map(|request| request.frames).sum::<u64>();
     let mut before = 0;
@@ -111,7 +111,7 @@ pub async fn f38_small_frames_are_passed_on_at_once() -> Result<Seen> {
     let mut most = 0;
     // A client that gets no time to read finds several frames at once: of three tries the best one counts.
     for _ in 0..3 {
-        let mut response = post(&stage.gateway, "/v1/chat/completions", &hello_streamed()).send().await?;
+        let mut response = stage.post_stream().send().await?;
         let mut pieces = 0;
         while response.chunk().await?.is_some() {
             pieces += 1;

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use futures::future::try_join_all;
 use mock_deepseek::{Mock, Options};
 use parking_lot::Mutex;
-use reqwest::Client;
+use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 use std::ops::Index;
 use std::time::{Duration, Instant};
@@ -47,10 +47,19 @@ impl Stage {
         Self { upstreams, gateway, client: client(), books: Mutex::default() }
     }
 
+    /// A call, to be sent by the case.
+    pub fn post(&self, path: &str, body: &Value) -> RequestBuilder {
+        self.client.post(self.gateway.url(path)).bearer_auth(KEY).json(body)
+    }
+
+    /// A chat call whose answer comes as a stream, to be sent by the case.
+    pub fn post_stream(&self) -> RequestBuilder {
+        self.post("/v1/chat/completions", &hello_streamed())
+    }
+
     /// Makes a call and reads its answer.
     pub async fn call(&self, path: &str, body: &Value) -> Result<Answer> {
-        let call = self.client.post(self.gateway.url(path)).bearer_auth(KEY).json(body);
-        let answer = Answer::to(call).await?;
+        let answer = Answer::to(self.post(path, body)).await?;
         self.note(&answer);
         Ok(answer)
     }
