@@ -5,7 +5,7 @@ use super::answer::Answer;
 use crate::calls::{KEY, client, gateway, hello, hello_streamed};
 use crate::gateway::Gateway;
 use crate::kubernetes::try_eventually;
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
 use mock_deepseek::{Mock, Options};
 use parking_lot::Mutex;
@@ -105,6 +105,13 @@ impl Stage {
         let text = self.metrics().await?;
         let line = text.lines().find(|line| !line.starts_with('#') && parts.iter().all(|p| line.contains(p)));
         Ok(line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0))
+    }
+
+    /// Seconds of CPU that the gateway has used.
+    pub async fn cpu(&self) -> Result<f64> {
+        let text = self.metrics().await?;
+        let line = text.lines().find_map(|line| line.strip_prefix("process_cpu_seconds_total "));
+        Ok(line.context("no CPU time is told")?.parse()?)
     }
 
     /// Waits until a metric has a value.
