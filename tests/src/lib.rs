@@ -2,6 +2,7 @@
 
 pub mod binaries;
 pub mod calls;
+pub mod compiled;
 pub mod failures;
 pub mod gateway;
 pub mod kubernetes;

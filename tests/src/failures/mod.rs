@@ -84,10 +84,20 @@ impl Case {
         // `f01` is F1, as `s01` is failoverbench's S01.
         let id = number.strip_prefix("f0").map_or_else(|| number.to_owned(), |number| format!("f{number}"));
         let id = id.replacen(['f', 's'], &number[..1].to_ascii_uppercase(), 1);
-        let mut title = words.replace('_', " ");
+        let mut title = words.split('_').map(written).collect::<Vec<_>>().join(" ");
         if let Some(first) = title.get_mut(..1) {
             first.make_ascii_uppercase();
         }
         Self { id, title, settings, scenarios, run }
+    }
+}
+
+/// A word of a function's name as it is written elsewhere.
+fn written(word: &str) -> &str {
+    match word {
+        "json" => "JSON",
+        "tcp" => "TCP",
+        "anthropic" => "Anthropic",
+        _ => word,
     }
 }

@@ -3,7 +3,7 @@
 use super::Seen;
 use super::answer::Answer;
 use super::stage::Stage;
-use crate::calls::{KEY, PROVIDER_KEY, client, hello, hello_streamed, post};
+use crate::calls::{KEY, PROVIDER_KEY, client, hello, hello_streamed};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -81,7 +81,7 @@ pub async fn f36_a_slow_reader_slows_its_backend_and_grows_no_memory() -> Result
     let started = Instant::now();
     let mut readers = Vec::new();
     for _ in 0..30 {
-        readers.push(post(&stage.gateway, "/v1/chat/completions", &hello_streamed()).send().await?);
+        readers.push(stage.post_stream().send().await?);
     }
     let frames = || stage[0].requests().iter().map(|request| request.frames).sum::<u64>();
     let mut before = 0;
@@ -99,9 +99,12 @@ pub async fn f36_a_slow_reader_slows_its_backend_and_grows_no_memory() -> Result
     }
     drop(readers);
     stage.until_metric(&["requests_in_flight"], 0).await?;
-    stage.ask().await?.whole()?;
-    Ok(stage
-        .seen(&format!("its answer when it reads; until then the gateway held {grown} MiB for 30 of them")))
+    stage[0].set_default("plain");
+    stage.ask().await?.whole_by("a")?;
+    let client = format!("its answer when it reads; until then the gateway held {grown} MiB for 30 of them");
+    let mut seen = stage.seen(&client);
+    seen.calls += 30;
+    Ok(seen)
 }
 
 /// Frames of a few bytes every 5 ms: none waits for an acknowledgement, which comes after 40 ms.
@@ -111,7 +114,7 @@ pub async fn f38_small_frames_are_passed_on_at_once() -> Result<Seen> {
     let mut most = 0;
     // A client that gets no time to read finds several frames at once: of three tries the best one counts.
     for _ in 0..3 {
-        let mut response = post(&stage.gateway, "/v1/chat/completions", &hello_streamed()).send().await?;
+        let mut response = stage.post_stream().send().await?;
         let mut pieces = 0;
         while response.chunk().await?.is_some() {
             pieces += 1;

@@ -2,13 +2,12 @@
 //! written, as a restarted pod does while the API server is away.
 
 use crate::calls::client;
+use crate::compiled::compiled;
 use crate::gateway::Gateway;
 use crate::kubernetes::try_eventually;
 use anyhow::{Result, anyhow, ensure};
 use deepseek_config::compile::Output;
 use deepseek_config::document::{Kind, ObjectId};
-use deepseek_config::manifest::{self, Manifest};
-use deepseek_config::world::World;
 use k8s_openapi::ByteString;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -48,7 +47,9 @@ async fn pod(manifests: &str, count: u32) -> Result<Pod> {
         "{manifests}---\napiVersion: deepseekroute.io/v1alpha1\nkind: DeepSeekGateway\nmetadata: {{name: default, \
          namespace: default}}\nspec: {{default: true, listeners: [{{name: http, port: {port}, protocol: HTTP}}]}}\n"
     );
-    std::fs::write(disk.path().join("last-good.jsonl"), last_good(&compile(&gateway, count)?)?)?;
+    let id = ObjectId::new(Kind::Gateway, "default", "default");
+    let outputs = compiled(&gateway, |world| drop(world.set_pods(&id, count)))?;
+    std::fs::write(disk.path().join("last-good.jsonl"), last_good(&outputs)?)?;
     let kubeconfig = disk.path().join("kubeconfig");
     std::fs::write(&kubeconfig, AWAY)?;
     let arguments = ["--gateway", "default", "--namespace", "default", "--last-good", text(disk.path())?];
@@ -66,29 +67,7 @@ fn text(path: &Path) -> Result<&str> {
     path.to_str().ok_or_else(|| anyhow!("{} is not UTF-8", path.display()))
 }
 
-/// What the operator would write for `pods` ready pods.
-fn compile(manifests: &str, pods: u32) -> Result<Vec<Output>> {
-    let mut world = World::default();
-    let mut secrets = Vec::new();
-    for document in manifest::read(manifests).map_err(anyhow::Error::msg)? {
-        match document.map_err(|wrong| anyhow!("{wrong:?}"))? {
-            Manifest::Resource(resource) => drop(world.apply(resource)),
-            Manifest::Secret { namespace, name, data } => secrets.push((namespace, name, data)),
-            Manifest::Grant(_) => {}
-        }
-    }
-    world.set_pods(&ObjectId::new(Kind::Gateway, "default", "default"), pods);
-    for (namespace, name, data) in secrets {
-        world.set_secret(&namespace, &name, Some(data));
-    }
-    let compiled: Vec<_> = world.ids().iter().filter_map(|id| world.compile(id)).collect();
-    if let Some(bad) = compiled.iter().find(|compilation| !compilation.verdict.ok()) {
-        anyhow::bail!("{:?}", bad.verdict);
-    }
-    Ok(compiled.into_iter().flat_map(|compilation| compilation.outputs).collect())
-}
-
-/// The same as a pod keeps it on its disk.
+/// What the operator would write, as a pod keeps it on its disk.
 fn last_good(outputs: &[Output]) -> Result<String> {
     let mut lines = String::new();
     for (id, value) in outputs.iter().flat_map(|output| &output.keys) {

@@ -19,7 +19,7 @@ pub async fn f18_calls_at_the_same_time_do_not_overrun_a_limit() -> Result<Seen>
     body["stream"] = json!(true);
     let started = Instant::now();
     // Those that are admitted stay in flight for as long as their answers are held.
-    let calls = (0..50).map(|_| post(&stage.gateway, "/v1/chat/completions", &body).send());
+    let calls = (0..50).map(|_| stage.post("/v1/chat/completions", &body).send());
     let answers = try_join_all(calls).await?;
     let (admitted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|a| a.status() == 200);
     ensure!(admitted.len() == 5, "{} of 50 were admitted, 5 fit", admitted.len());

@@ -5,11 +5,11 @@ use super::answer::Answer;
 use crate::calls::{KEY, client, gateway, hello, hello_streamed};
 use crate::gateway::Gateway;
 use crate::kubernetes::try_eventually;
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
 use mock_deepseek::{Mock, Options};
 use parking_lot::Mutex;
-use reqwest::Client;
+use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 use std::ops::Index;
 use std::time::{Duration, Instant};
@@ -47,10 +47,19 @@ impl Stage {
         Self { upstreams, gateway, client: client(), books: Mutex::default() }
     }
 
+    /// A call, to be sent by the case.
+    pub fn post(&self, path: &str, body: &Value) -> RequestBuilder {
+        self.client.post(self.gateway.url(path)).bearer_auth(KEY).json(body)
+    }
+
+    /// A chat call whose answer comes as a stream, to be sent by the case.
+    pub fn post_stream(&self) -> RequestBuilder {
+        self.post("/v1/chat/completions", &hello_streamed())
+    }
+
     /// Makes a call and reads its answer.
     pub async fn call(&self, path: &str, body: &Value) -> Result<Answer> {
-        let call = self.client.post(self.gateway.url(path)).bearer_auth(KEY).json(body);
-        let answer = Answer::to(call).await?;
+        let answer = Answer::to(self.post(path, body)).await?;
         self.note(&answer);
         Ok(answer)
     }
@@ -96,6 +105,13 @@ impl Stage {
         let text = self.metrics().await?;
         let line = text.lines().find(|line| !line.starts_with('#') && parts.iter().all(|p| line.contains(p)));
         Ok(line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0))
+    }
+
+    /// Seconds of CPU that the gateway has used.
+    pub async fn cpu(&self) -> Result<f64> {
+        let text = self.metrics().await?;
+        let line = text.lines().find_map(|line| line.strip_prefix("process_cpu_seconds_total "));
+        Ok(line.context("no CPU time is told")?.parse()?)
     }
 
     /// Waits until a metric has a value.

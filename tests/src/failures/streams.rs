@@ -3,6 +3,7 @@
 use super::Seen;
 use super::stage::Stage;
 use anyhow::{Result, ensure};
+use std::time::Duration;
 
 /// A FIN, an RST, a clean end, half a frame after 40 of 60 frames.
 pub async fn f01_a_cut_stream_is_never_presented_as_a_success() -> Result<Seen> {
@@ -62,6 +63,10 @@ pub async fn f09_an_error_in_the_middle_of_a_stream_ends_it_once() -> Result<See
     }
     stage.received(&[3, 0])?;
     stage.until_metric(&["requests_in_flight"], 0).await?;
+    let before = stage.cpu().await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let busy = stage.cpu().await? - before;
+    ensure!(busy < 0.5, "{busy} s of CPU in a second without calls");
     Ok(stage.seen(""))
 }
 

@@ -12,12 +12,11 @@ use anyhow::{Context as _, Result, ensure};
 use deepseek_config::{
     compile::Output,
     document::{Kind, ObjectId},
-    manifest::{self, Manifest},
     report::{LoadedObject, Report},
-    world::World,
 };
 use deepseek_crds::labels;
 use deepseek_tests::{
+    compiled::compiled,
     gateway::Gateway,
     kubernetes::{ControlPlane, eventually},
 };
@@ -116,23 +115,7 @@ spec:
 "
             );
         }
-        let mut world = World::default();
-        let mut secrets = Vec::new();
-        for document in manifest::read(&text).map_err(anyhow::Error::msg)? {
-            match document.map_err(|wrong| anyhow::anyhow!("{wrong:?}"))? {
-                Manifest::Resource(resource) => drop(world.apply(resource)),
-                Manifest::Secret { namespace, name, data } => secrets.push((namespace, name, data)),
-                Manifest::Grant(_) => {}
-            }
-        }
-        for (namespace, name, data) in secrets {
-            world.set_secret(&namespace, &name, Some(data));
-        }
-        let compiled: Vec<_> = world.ids().iter().filter_map(|id| world.compile(id)).collect();
-        if let Some(bad) = compiled.iter().find(|compilation| !compilation.verdict.ok()) {
-            anyhow::bail!("{:?}", bad.verdict);
-        }
-        Ok(compiled.into_iter().flat_map(|compilation| compilation.outputs).collect())
+        compiled(&text, |_| ())
     }
 
     /// Writes keys and documents, as the operator does: keys first.
