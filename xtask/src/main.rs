@@ -4,6 +4,7 @@ mod bench;
 mod cargo;
 mod cluster;
 mod demo;
+mod fuzz;
 mod http;
 mod scale;
 mod service;
@@ -29,6 +30,7 @@ struct Arguments {
 enum Command {
     Bench(bench::Bench),
     Demo(demo::Demo),
+    Fuzz(fuzz::Fuzz),
     Scale(scale::Scale),
     Setup(setup::Setup),
     Soak(soak::Soak),
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Bench(bench) => bench.run().map(succeeded),
         Command::Demo(demo) => demo.run().map(succeeded),
+        Command::Fuzz(fuzz) => fuzz.run().map(succeeded),
         Command::Scale(scale) => scale.run().map(succeeded),
         Command::Setup(setup) => setup.run().map(succeeded),
         Command::Soak(soak) => soak.run().map(succeeded),
