@@ -5,6 +5,7 @@ mod cargo;
 mod cluster;
 mod demo;
 mod failures;
+mod fuzz;
 mod http;
 mod scale;
 mod service;
@@ -31,6 +32,7 @@ enum Command {
     Bench(bench::Bench),
     Demo(demo::Demo),
     Failures(failures::Failures),
+    Fuzz(fuzz::Fuzz),
     Scale(scale::Scale),
     Setup(setup::Setup),
     Soak(soak::Soak),
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Bench(bench) => bench.run().map(succeeded),
         Command::Demo(demo) => demo.run().map(succeeded),
         Command::Failures(failures) => failures.run(),
+        Command::Fuzz(fuzz) => fuzz.run().map(succeeded),
         Command::Scale(scale) => scale.run().map(succeeded),
         Command::Setup(setup) => setup.run().map(succeeded),
         Command::Soak(soak) => soak.run().map(succeeded),

@@ -97,7 +97,7 @@ impl Run {
         let result = match &step {
             Step::Setup(needs) => setup::prepare(*needs).map(|()| Outcome::default()),
             Step::Build(arguments) => self.build(arguments),
-            Step::Tier(Tier::Format) => check(cargo::cargo("fmt").args(["--all", "--check"])),
+            Step::Tier(Tier::Format) => formatted(),
             Step::Tier(Tier::Lint) => {
                 let mut clippy = cargo::cargo("clippy");
                 clippy.args(["--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]);
@@ -187,6 +187,13 @@ fn check(command: &mut Command) -> anyhow::Result<Outcome> {
     let passed = command.status()?.success();
     let line: Vec<_> = command.get_args().map(|it| it.to_string_lossy()).collect();
     Ok(if passed { Outcome::pass() } else { Outcome::failure(format!("cargo {}", line.join(" "))) })
+}
+
+/// Whether the code is formatted, that of the fuzzer's own workspace as well.
+fn formatted() -> anyhow::Result<Outcome> {
+    let mut outcome = check(cargo::cargo("fmt").args(["--all", "--check"]))?;
+    outcome.add(check(cargo::cargo("fmt").args(["--manifest-path", "fuzz/Cargo.toml", "--check"]))?);
+    Ok(outcome)
 }
 
 /// Builds what the images of the node tests hold, as those tests do themselves: here one sees it happen.
