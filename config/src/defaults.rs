@@ -28,8 +28,10 @@ pub const TIME_ZONE: &str = "UTC";
 
 /// `spec.timeouts.connect`.
 pub const CONNECT_MS: u64 = 2_000;
-/// `spec.timeouts.firstToken`.
-pub const FIRST_TOKEN_MS: u64 = 60_000;
+/// `spec.timeouts.firstToken` while another backend can be asked.
+pub const FIRST_TOKEN_MS: u64 = 12_000;
+/// `spec.timeouts.firstToken` of the last backend that can be asked.
+pub const LAST_FIRST_TOKEN_MS: u64 = 60_000;
 /// `spec.timeouts.idle`.
 pub const IDLE_MS: u64 = 60_000;
 /// `spec.timeouts.request`.

@@ -126,7 +126,7 @@ pub enum Body {
     /// A caller.
     Consumer(Consumer),
     /// A model.
-    Route(Route),
+    Route(Box<Route>),
 }
 
 /// Settings of the gateway itself.
@@ -411,8 +411,10 @@ pub enum WindowUnit {
 pub struct Timeouts {
     /// TCP and TLS handshake.
     pub connect_ms: u64,
-    /// To the first frame with content of one attempt (streams).
+    /// To the first frame with content of one attempt (streams), as long as another backend can be asked.
     pub first_token_ms: u64,
+    /// The same where no other backend can be asked.
+    pub last_first_token_ms: u64,
     /// Between two frames with content (streams).
     pub idle_ms: u64,
     /// Between two bytes of any kind, once headers have arrived.

@@ -50,7 +50,7 @@ pub(super) fn compile(cx: &mut Cx<'_>, object: &DeepSeekRoute) -> (Vec<ObjectId>
         cache: answers::cache(cx, spec.cache.as_ref()),
         keep_alive: answers::keep_alive(cx, spec.keep_alive.as_ref()),
     };
-    (gateway.into_iter().collect(), Some(Body::Route(route)))
+    (gateway.into_iter().collect(), Some(Body::Route(Box::new(route))))
 }
 
 impl Cx<'_> {

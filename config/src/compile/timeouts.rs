@@ -38,6 +38,7 @@ pub(super) fn compile(cx: &mut Cx<'_>, spec: Option<&Timeouts>) -> document::Tim
     document::Timeouts {
         connect_ms: phase("connect", connect, defaults::CONNECT_MS),
         first_token_ms: phase("firstToken", first_token, defaults::FIRST_TOKEN_MS),
+        last_first_token_ms: first_token.unwrap_or(defaults::LAST_FIRST_TOKEN_MS.min(request_ms)),
         idle_ms: phase("idle", idle, defaults::IDLE_MS),
         byte_idle_ms: phase("byteIdle", byte_idle, defaults::BYTE_IDLE_MS),
         answer_ms: phase("answer", answer, request_ms.div_ceil(2)),

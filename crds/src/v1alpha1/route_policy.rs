@@ -76,7 +76,7 @@ pub struct Timeouts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect: Option<DurationString>,
     /// From sending a streamed call to the first frame with content of one attempt; keep-alive comments do not count.
-    /// Default: `60s`.
+    /// Default: `12s` while another backend can be asked, and `60s` for the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_token: Option<DurationString>,
     /// Between two frames with content of a stream; keep-alive comments do not count. Default: `60s`.

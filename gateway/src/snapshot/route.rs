@@ -113,11 +113,6 @@ impl Route {
         Duration::from_millis(self.policy.timeouts.request_ms)
     }
 
-    /// To the first frame with content.
-    pub fn first_token_timeout(&self) -> Duration {
-        Duration::from_millis(self.policy.timeouts.first_token_ms)
-    }
-
     /// Between frames with content.
     pub fn idle_timeout(&self) -> Duration {
         Duration::from_millis(self.policy.timeouts.idle_ms)

@@ -15,7 +15,6 @@ use mock_deepseek::{Flavor, Mock, Options};
 use std::time::Duration;
 
 const RESUME: &str = "  failover: {midStream: Resume}\n  timeouts: {idle: 1s}\n";
-const SHORT: &str = "  timeouts: {firstToken: 1s}\n";
 
 /// A scenario that was played.
 struct Played {
@@ -114,14 +113,14 @@ pub async fn s05_tcp_reset_before_headers() -> Result<Seen> {
 
 /// The request is read and never answered.
 pub async fn s06_no_response_at_all() -> Result<Seen> {
-    let played = play("hang", SHORT).await?;
+    let played = play("hang", "").await?;
     let once = played.primary() <= 1;
     played.scored("pass", &[("silent_route_not_retried", once)])
 }
 
 /// The first token after 20 s.
 pub async fn s07_slow_first_token() -> Result<Seen> {
-    let played = play("slow-first-token", SHORT).await?;
+    let played = play("slow-first-token", "").await?;
     let early = played.answer.took < Duration::from_secs(15);
     played.scored("pass", &[("ttft_limit", early)])
 }

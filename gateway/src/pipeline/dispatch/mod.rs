@@ -181,8 +181,18 @@ impl Run<'_> {
 
     /// The backend to ask next; with `beside` the one to ask while that one is at work.
     fn choose(&self, beside: Option<usize>) -> Result<Choice, NoChoice> {
+        self.asking(beside, choose)
+    }
+
+    /// Whether another backend than the one at `at` could be asked if that one is too slow.
+    fn has_other(&self, at: usize) -> bool {
+        let last = self.errand.settlement.attempts + 1 >= self.route.policy.failover.attempts;
+        !last && self.asking(None, |ask| ask.leaves_other_than(at))
+    }
+
+    fn asking<T>(&self, beside: Option<usize>, of: impl FnOnce(&Ask<'_>) -> T) -> T {
         let Self { route, key, tried, barred, .. } = self;
-        choose(&Ask {
+        of(&Ask {
             route,
             endpoint: self.errand.call.endpoint,
             key: *key,

@@ -85,15 +85,17 @@ impl Run<'_> {
 
     /// How long the backend at `at` may take, and whether that is less than what the route says.
     ///
-    /// While another backend is left, one attempt gets at most half of the time that remains, so that a caller with little
-    /// time is failed over as well. An answer in one piece may take as long as the call has where no other is left.
+    /// While another backend can be asked, one attempt gets at most half of the time that remains, so that a caller with
+    /// little time is failed over as well. The last one may take longer, and as long as the call has for an answer in one
+    /// piece: late is better than not at all.
     fn limits(&self, at: usize) -> (Limits, bool) {
         let timeouts = &self.route.policy.timeouts;
-        let others = (0..self.route.backends.len())
-            .any(|other| other != at && !self.tried.contains(other) && !self.barred.contains(other));
-        let streamed = self.errand.call.stream;
-        let policy =
-            if streamed { Some(timeouts.first_token_ms) } else { others.then_some(timeouts.answer_ms) };
+        let others = self.has_other(at);
+        let policy = match (self.errand.call.stream, others) {
+            (true, true) => Some(timeouts.first_token_ms),
+            (true, false) => Some(timeouts.last_first_token_ms),
+            (false, others) => others.then_some(timeouts.answer_ms),
+        };
         let policy = policy.map(Duration::from_millis);
         let half = others.then(|| self.errand.deadline.saturating_duration_since(Instant::now()) / 2);
         let begin = policy.into_iter().chain(half).min();

@@ -35,7 +35,7 @@ pub fn reloaded(
     let mut policy = policy(backends, document::Balancing { strategy, affinity });
     change(&mut policy);
     let id = ObjectId::new(Kind::Route, "team-a", "chat");
-    let body = Body::Route(policy);
+    let body = Body::Route(Box::new(policy));
     let document = Document { format: FORMAT, id: id.clone(), uid: String::new(), generation: 1, body };
     let documents = BTreeMap::from([(id.clone(), Arc::new(document))]);
     let shared = Shared::new(Metrics::unregistered(), Some("near".to_owned()));
@@ -56,6 +56,7 @@ fn policy(backends: &[Spec], balancing: document::Balancing) -> document::Route 
         timeouts: document::Timeouts {
             connect_ms: defaults::CONNECT_MS,
             first_token_ms: defaults::FIRST_TOKEN_MS,
+            last_first_token_ms: defaults::LAST_FIRST_TOKEN_MS,
             idle_ms: defaults::IDLE_MS,
             byte_idle_ms: defaults::BYTE_IDLE_MS,
             answer_ms: defaults::REQUEST_MS,
