@@ -47,6 +47,8 @@ pub fn answer(mut errand: Errand, part: Part) -> (Option<Found>, BoxFuture<'stat
     match place(&shared.cache, &errand, &part) {
         Place::Joined(reader) => {
             errand.settlement.source = Source::Merged;
+            // It is not asked, so its prompt is not kept.
+            errand.settlement.place.body.give_back();
             (told(Found::Merged), Follower::open(reader, Some(errand.settlement)).boxed())
         }
         Place::First(call, reader) => {
