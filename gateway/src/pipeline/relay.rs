@@ -141,7 +141,7 @@ impl Relay {
         relay
     }
 
-    /// When the call must be over. A client that does not read does not learn of it: it has to be cut.
+    /// When the call must be over.
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
