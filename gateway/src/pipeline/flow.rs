@@ -105,7 +105,7 @@ impl Flow {
         if !resumes {
             // Nobody will be asked again: a prompt is not kept for as long as its answer flows.
             errand.call.body = Bytes::new();
-            errand.settlement.place.body.give_back();
+            errand.settlement.held.give_back();
         }
         Self {
             ready: answer.first,

@@ -45,7 +45,7 @@ use opening::{respond, run};
 use relay::{Form, Manner};
 use reply::ReplyBody;
 use settle::{Ending, Settlement, Source};
-use shed::Place;
+use shed::{Buffered, Place};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -63,11 +63,12 @@ pub struct Context {
     pub drain: Drain,
 }
 
-/// When a request's head arrived, and what counts it as in flight until its answer has ended.
-type Begun = (Instant, Place);
+/// When a request's head arrived, and what counts the bytes of its body.
+type Begun = (Instant, Buffered);
 
-/// Answers one request. Never fails: what goes wrong becomes an answer.
-pub async fn handle(context: &Context, request: Request<Incoming>) -> Response<ReplyBody> {
+/// Answers one request. Never fails: what goes wrong becomes an answer. The request is in flight as long as its place is
+/// held, which is to be let go with the answer's body.
+pub async fn handle(context: &Context, request: Request<Incoming>) -> (Response<ReplyBody>, Option<Place>) {
     let started = Instant::now();
     let request_id = request.headers().get(REQUEST_ID).cloned().unwrap_or_else(new_request_id);
     let found = Endpoint::find(request.method(), request.uri().path());
@@ -76,16 +77,18 @@ pub async fn handle(context: &Context, request: Request<Incoming>) -> Response<R
         let settings = &context.snapshot.load().settings;
         Ok((endpoint, context.shared.shed.enter(settings, context.drain.request())?))
     });
-    let mut response = match placed {
-        Ok((endpoint, place)) => serve(context, endpoint, request, &request_id, (started, place)).await,
+    let (mut response, place) = match placed {
+        Ok((endpoint, (place, held))) => {
+            (serve(context, endpoint, request, &request_id, (started, held)).await, Some(place))
+        }
         Err(error) => {
             let (head, body) = request.into_parts();
             body::linger(&head, body);
-            refuse(context, label, error)
+            (refuse(context, label, error), None)
         }
     };
     response.headers_mut().entry(REQUEST_ID).or_insert(request_id);
-    response
+    (response, place)
 }
 
 async fn serve(
@@ -110,7 +113,7 @@ async fn serve(
     }
     let matched = async {
         let limit = snapshot.settings.max_request_body_bytes;
-        let room = Room { held: &mut begun.1.body, shed: &context.shared.shed };
+        let room = Room { held: &mut begun.1, shed: &context.shared.shed };
         let body = body::read(&head.headers, &mut body, limit, room).await?;
         let call = check::check(endpoint, &body)?;
         let route = match_route(&snapshot, &consumer, &call)?;
@@ -149,7 +152,7 @@ async fn answer(
     call: Call,
     headers: HeaderMap,
     deadline: tokio::time::Instant,
-    (started, place): Begun,
+    (started, held): Begun,
 ) -> Response<ReplyBody> {
     route.state.requests.fetch_add(1, Ordering::Relaxed);
     let admitted = admit::admit(&context.shared, &route, &consumer, &call);
@@ -170,7 +173,7 @@ async fn answer(
         request_id: headers.get(REQUEST_ID).cloned().unwrap_or_else(new_request_id),
         ending: Ending::Cancelled,
         source: Source::default(),
-        place,
+        held,
     };
     let limits = match admitted {
         Ok(admission) => {

@@ -6,7 +6,7 @@ use super::error::{Code, GatewayError};
 use super::fallback;
 use super::flow::Flow;
 use super::relay::{Dispatching, Form, Manner, Relay};
-use super::reply::{ReplyBody, full};
+use super::reply::{ReplyBody, full, full_until};
 use super::settle::{Ending, Settlement};
 use crate::upstream::headers;
 use bytes::Bytes;
@@ -52,11 +52,11 @@ pub fn begin(opening: Opening, manner: Manner) -> Response<ReplyBody> {
         Opening::Served(served, errand) => flowing(*served, *errand, manner),
         Opening::Whole(response, settlement) => {
             settle(&response, settlement);
-            response.map(full)
+            response.map(|body| full_until(body, manner.deadline))
         }
         Opening::Shared(follower) => {
             let head = follower.head();
-            let mut response = Response::new(ReplyBody::Full(None));
+            let mut response = Response::new(full(Bytes::new()));
             *response.status_mut() = head.status;
             response.headers_mut().clone_from(&head.headers);
             let manner = of_answer(manner, follower.is_stream());
@@ -82,7 +82,7 @@ fn of_answer(manner: Manner, stream: bool) -> Manner {
 
 fn flowing(mut served: Served, mut errand: Errand, manner: Manner) -> Response<ReplyBody> {
     let answer = &mut served.answer;
-    let mut response = Response::new(ReplyBody::Full(None));
+    let mut response = Response::new(full(Bytes::new()));
     errand.settlement.status = answer.head.status.as_u16();
     *response.status_mut() = answer.head.status;
     std::mem::swap(response.headers_mut(), &mut answer.head.headers);

@@ -141,7 +141,7 @@ impl Relay {
         relay
     }
 
-    /// When the call must be over. A client that does not read does not learn of it: it has to be cut.
+    /// When the call must be over.
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
@@ -219,6 +219,10 @@ impl Relay {
     /// Ready with what is due, or with nothing where the timer was early: it is moved on when it fires, not with every
     /// piece.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Step>> {
+        if self.next_due().is_none() {
+            // The timer is of what was due before, and would be ready for ever.
+            return Poll::Pending;
+        }
         ready!(self.timer.as_mut().poll(cx));
         let now = Instant::now();
         let mut step = match &mut self.state {
@@ -242,12 +246,17 @@ impl Relay {
         pings.then(|| self.last_sent + self.interval)
     }
 
-    fn set_timer(&mut self) {
+    /// When time alone makes a difference; never for one that waits for others and gives no signs of life.
+    fn next_due(&self) -> Option<Instant> {
         let due = match &self.state {
             State::Flowing(flow) => Some(flow.due()),
             State::Dispatching(_) | State::Following(_) | State::Mending(_) | State::Ended => None,
         };
-        if let Some(next) = due.into_iter().chain(self.ping_due()).min() {
+        due.into_iter().chain(self.ping_due()).min()
+    }
+
+    fn set_timer(&mut self) {
+        if let Some(next) = self.next_due() {
             self.timer.as_mut().reset(next);
         }
     }

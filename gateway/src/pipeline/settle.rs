@@ -5,7 +5,7 @@ use super::error::GatewayError;
 use super::fallback;
 use super::quota::{Reservation, Unit};
 use super::reply::ReplyBody;
-use super::shed::Place;
+use super::shed::Buffered;
 use super::tap::Usage;
 use crate::snapshot::{Consumer, Route, Shared};
 use crate::upstream::balance::Set;
@@ -99,8 +99,8 @@ pub struct Settlement {
     pub ending: Ending,
     /// Who gave the answer.
     pub source: Source,
-    /// Its place in flight, and what is held for it.
-    pub place: Place,
+    /// What is held of its body.
+    pub held: Buffered,
 }
 
 impl Settlement {

@@ -64,10 +64,8 @@ struct Logged {
     since: u64,
 }
 
-/// A request's place in flight, and the bytes held for it.
+/// A request's place in flight, from its head until its client has all of the answer, is gone or is cut.
 pub struct Place {
-    /// Its body.
-    pub body: Buffered,
     _drain: Token,
     _in_flight: InFlight,
 }
@@ -86,13 +84,13 @@ impl Shed {
         Self { metrics, logged: Default::default() }
     }
 
-    /// A place for one more request. `drain` counts it as well.
-    pub fn enter(&self, settings: &Settings, drain: Token) -> Result<Place, GatewayError> {
+    /// A place for one more request, and what counts the bytes of its body. `drain` counts it as well.
+    pub fn enter(&self, settings: &Settings, drain: Token) -> Result<(Place, Buffered), GatewayError> {
         let entered = InFlight::enter_below(&self.metrics.in_flight, signed(settings.max_in_flight));
         let in_flight = entered.ok_or_else(|| self.refused(Reason::InFlight))?;
         let body =
             Buffered { all: self.metrics.buffered.clone(), most: settings.max_buffered_bytes, bytes: 0 };
-        Ok(Place { body, _drain: drain, _in_flight: in_flight })
+        Ok((Place { _drain: drain, _in_flight: in_flight }, body))
     }
 
     /// Counts and logs a refusal; what the client is told.
@@ -196,18 +194,18 @@ mod tests {
     fn what_does_not_fit_leaves_what_is_held_as_it_is() {
         let (shed, drain, settings) =
             (Shed::new(Metrics::unregistered()), Drain::default(), settings(9, 100));
-        let mut place = shed.enter(&settings, drain.request()).expect("room");
-        let mut answer = place.body.another();
-        assert_eq!(place.body.hold(60), Ok(()));
+        let (place, mut body) = shed.enter(&settings, drain.request()).expect("room");
+        let mut answer = body.another();
+        assert_eq!(body.hold(60), Ok(()));
         assert_eq!(answer.hold(50), Err(Full));
         assert_eq!(answer.hold(40), Ok(()));
         assert_eq!(answer.hold(41), Err(Full));
         assert_eq!(shed.metrics.buffered.get(), 100);
-        assert_eq!(place.body.hold(10), Ok(()));
+        assert_eq!(body.hold(10), Ok(()));
         assert_eq!(answer.hold(90), Ok(()));
         answer.give_back();
         assert_eq!(shed.metrics.buffered.get(), 10);
-        drop((place, answer));
+        drop((place, body, answer));
         assert_eq!(shed.metrics.buffered.get(), 0);
     }
 }

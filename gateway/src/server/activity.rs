@@ -1,6 +1,7 @@
 //! Whether anything goes on on a connection, since when not, and what goes on for too long.
 
 use crate::pipeline::reply::{BrokenOff, ReplyBody};
+use crate::pipeline::shed::Place;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
@@ -29,19 +30,19 @@ struct State {
     since: Instant,
     /// Whether a next request is to be expected unannounced: HTTP/2 has its own way of saying farewell.
     unannounced: bool,
-    /// Answers that come from backends, and until when they may take.
-    relayed: HashMap<u64, (Instant, Shared)>,
+    /// Answers on their way, and until when they may take.
+    answers: HashMap<u64, (Instant, Shared)>,
     /// The number of the next of them.
     next: u64,
 }
 
-/// A body that can be taken away from a client that does not read it.
-type Shared = Arc<Mutex<Option<ReplyBody>>>;
+/// A body, and what counts its request as in flight: both can be taken away from a client that does not read.
+type Shared = Arc<Mutex<Option<(ReplyBody, Option<Place>)>>>;
 
 /// Counts a request until its answer has ended.
 pub struct Open {
     activity: Arc<Activity>,
-    relayed: Option<u64>,
+    answer: Option<u64>,
 }
 
 /// A body that is counted until it has ended.
@@ -57,7 +58,7 @@ impl Default for Activity {
             asked: false,
             since: Instant::now(),
             unannounced: true,
-            relayed: HashMap::new(),
+            answers: HashMap::new(),
             next: 0,
         }))
     }
@@ -71,7 +72,7 @@ impl Activity {
         state.asked = true;
         state.unannounced = one;
         drop(state);
-        Open { activity: Arc::clone(activity), relayed: None }
+        Open { activity: Arc::clone(activity), answer: None }
     }
 
     /// Resolves when no request has come within `limit` of the beginning; never once one has come.
@@ -90,7 +91,7 @@ impl Activity {
             let now = Instant::now();
             let (late, one) = {
                 let mut state = self.0.lock();
-                let late = state.relayed.extract_if(|_, (until, _)| now >= *until);
+                let late = state.answers.extract_if(|_, (until, _)| now >= *until);
                 (late.map(|(_, (_, body))| body).collect::<Vec<_>>(), state.unannounced)
             };
             for body in &late {
@@ -122,20 +123,16 @@ impl Activity {
 }
 
 impl Open {
-    /// Counts until `body` has ended.
-    pub fn counts(mut self, body: ReplyBody) -> Counted {
-        let until = match &body {
-            ReplyBody::Relay(relay) => Some(relay.deadline() + GRACE),
-            ReplyBody::Full(_) => None,
-        };
-        let body = Arc::new(Mutex::new(Some(body)));
-        if let Some(until) = until {
-            let mut state = self.activity.0.lock();
-            self.relayed = Some(state.next);
-            let number = state.next;
-            state.next += 1;
-            state.relayed.insert(number, (until, Arc::clone(&body)));
-        }
+    /// Counts until `body` has ended, and holds `place` for as long.
+    pub fn counts(mut self, body: ReplyBody, place: Option<Place>) -> Counted {
+        let until = body.deadline() + GRACE;
+        let body = Arc::new(Mutex::new(Some((body, place))));
+        let mut state = self.activity.0.lock();
+        let number = state.next;
+        state.next += 1;
+        state.answers.insert(number, (until, Arc::clone(&body)));
+        drop(state);
+        self.answer = Some(number);
         Counted { body, _open: self }
     }
 }
@@ -145,8 +142,8 @@ impl Drop for Open {
         let mut state = self.activity.0.lock();
         state.open -= 1;
         state.since = Instant::now();
-        if let Some(number) = self.relayed {
-            state.relayed.remove(&number);
+        if let Some(number) = self.answer {
+            state.answers.remove(&number);
         }
     }
 }
@@ -167,17 +164,17 @@ impl Body for Counted {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match self.body.lock().as_mut() {
-            Some(body) => Pin::new(body).poll_frame(cx),
+            Some((body, _)) => Pin::new(body).poll_frame(cx),
             None => Poll::Ready(Some(Err(BrokenOff))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.lock().as_ref().is_some_and(ReplyBody::is_end_stream)
+        self.body.lock().as_ref().is_some_and(|(body, _)| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.lock().as_ref().map(ReplyBody::size_hint).unwrap_or_default()
+        self.body.lock().as_ref().map(|(body, _)| body.size_hint()).unwrap_or_default()
     }
 }
 
@@ -199,7 +196,7 @@ mod tests {
         let activity = Arc::new(Activity::default());
         tokio::time::advance(PAUSE * 5).await;
         assert_eq!(until_quiet(&activity).await, Duration::ZERO, "quiet for long");
-        let body = Activity::open(&activity, true).counts(full("answer"));
+        let body = Activity::open(&activity, true).counts(full("answer"), None);
         let end = async {
             tokio::time::sleep(PAUSE * 3 + PAUSE / 2).await;
             drop(body);

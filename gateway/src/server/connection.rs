@@ -81,11 +81,11 @@ async fn converse(
             let one = request.version() <= Version::HTTP_11;
             let open = Activity::open(&activity, one);
             async move {
-                let mut response = handle(&context, request).await;
+                let (mut response, place) = handle(&context, request).await;
                 if one && context.drain.phase() > Phase::Serving {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, Infallible>(response.map(|body| open.counts(body)))
+                Ok::<_, Infallible>(response.map(|body| open.counts(body, place)))
             }
         })
     };

@@ -191,3 +191,33 @@ async fn a_degraded_answer_is_not_kept_as_a_good_one() -> Result<()> {
     response.chunk().await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn another_model_is_asked_at_once() -> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    a.set_default("status=503");
+    let slow = "  failover: {backoff: {base: 60s, max: 60s, jitter: false}}\n";
+    let gateway = Gateway::standalone(&two_routes(&a, &b, "", slow)).await?;
+    let call = post(&gateway, "/v1/chat/completions", &hello()).header("x-request-timeout-ms", "30000");
+    let response = call.send().await?;
+    assert_eq!((response.status().as_u16(), mark(&response)), (200, Some("model")), "without a pause");
+    assert_eq!((a.stats().requests, b.stats().requests), (1, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_that_there_is_no_memory_for_gets_no_degraded_answer() -> Result<()> {
+    let a = upstream("a").await?;
+    let limits = "apiVersion: deepseekroute.io/v1alpha1
+kind: DeepSeekGateway
+metadata: {name: default}
+spec: {limits: {maxBufferedBytes: 1048576, maxRequestBodyBytes: 1048576}}
+---
+";
+    let gateway = Gateway::standalone(&world(&format!("{limits}{}", route(&[&a], STATIC)))).await?;
+    a.set_default("chunks=1&chunk_bytes=3000000&thinking=false");
+    let response = chat(&gateway, &hello_streamed()).await?;
+    assert_eq!((response.status().as_u16(), mark(&response)), (503, None));
+    assert_eq!(code(&response.json().await?), "overloaded");
+    Ok(())
+}

@@ -3,12 +3,16 @@
 use crate::support::{
     KEY, chat, client, gateway, hello, hello_streamed, payloads, post, route, upstream, world,
 };
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use deepseek_tests::gateway::Gateway;
 use futures::future::try_join_all;
 use reqwest::Response;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 const SOON: Duration = Duration::from_secs(20);
 const MERGE: &str = "  cache: {}\n";
@@ -215,5 +219,88 @@ spec: {default: true, limits: {maxCacheBytes: 0}}
     assert_eq!(a.stats().requests, 1);
     let next = chat(&gateway, &hello_streamed()).await?;
     assert_eq!(found(&next), "miss");
+    Ok(())
+}
+
+/// Seconds of CPU that the gateway has used.
+async fn cpu(gateway: &Gateway) -> Result<f64> {
+    let text = client().get(gateway.admin_url("/metrics")).send().await?.text().await?;
+    let line = text.lines().find_map(|line| line.strip_prefix("process_cpu_seconds_total "));
+    Ok(line.context("no CPU time is told")?.parse()?)
+}
+
+#[tokio::test]
+async fn waiting_for_the_rest_of_a_large_answer_costs_no_time_of_the_processor() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("chunks=1&chunk_bytes=4000000&stall_after=1&thinking=false");
+    for padding in [false, true] {
+        let more = format!("  cache: {{}}\n  keepAlive: {{interval: 1s, blankPadding: {padding}}}\n");
+        let gateway = gateway(&[&a], &more).await?;
+        let mut response = chat(&gateway, &hello()).await?;
+        let mut read = 0;
+        while read < 1_500_000 {
+            read += response.chunk().await?.context("it goes on")?.len();
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let before = cpu(&gateway).await?;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let busy = cpu(&gateway).await? - before;
+        assert!(busy < 0.5, "{busy} s of CPU in two seconds without a byte (padding: {padding})");
+    }
+    Ok(())
+}
+
+/// A backend that names the request in its answer, and ends that when `end` is closed.
+async fn naming(end: watch::Receiver<()>) -> Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut end = end.clone();
+            tokio::spawn(async move {
+                socket.read(&mut [0; 4096]).await?;
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: of-the-first\r\n\r\n";
+                let text = r#"data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}"#;
+                socket.write_all(format!("{head}{text}\n\n").as_bytes()).await?;
+                let _ = end.changed().await;
+                let finish = r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+                socket.write_all(format!("{finish}\n\ndata: [DONE]\n\n").as_bytes()).await
+            });
+        }
+    });
+    Ok(address)
+}
+
+#[tokio::test]
+async fn a_merged_call_has_a_request_id_of_its_own() -> Result<()> {
+    let (end, ends) = watch::channel(());
+    let a = upstream("a").await?;
+    let route = route(&[&a], MERGE).replace(&a.base_url(), &format!("http://{}", naming(ends).await?));
+    let gateway = Gateway::standalone(&world(&route)).await?;
+    let call =
+        |id| post(&gateway, "/v1/chat/completions", &hello_streamed()).header("x-request-id", id).send();
+    let first = call("first").await?;
+    let second = call("second").await?;
+    assert_eq!((found(&first), found(&second)), ("miss", "merged"));
+    assert_eq!(first.headers()["x-request-id"], "of-the-first");
+    assert_eq!(second.headers()["x-request-id"], "second");
+    drop(end);
+    assert_eq!(payloads(&second.text().await?).last(), Some(&"[DONE]"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_body_of_a_merged_call_is_not_held_while_it_waits() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("first_token_delay_ms=3000&chunks=30&chunk_delay_ms=100");
+    let gateway = gateway(&[&a], MERGE).await?;
+    let mut body = hello_streamed();
+    body["messages"][0]["content"] = json!("x".repeat(1_000_000));
+    let responses = at_once(&gateway, 5, &body).await?;
+    assert_eq!(responses.iter().filter(|response| found(response) == "merged").count(), 4);
+    let text = client().get(gateway.admin_url("/metrics")).send().await?.text().await?;
+    let held = text.lines().find_map(|line| line.strip_prefix("deepseek_gateway_buffered_bytes "));
+    let held: u64 = held.context("it is told")?.parse()?;
+    assert!(held < 1_500_000, "{held}");
     Ok(())
 }

@@ -348,3 +348,28 @@ async fn a_stream_of_http2_that_nobody_reads_is_given_up_after_its_deadline_and_
     assert!(end.is_err(), "it is not passed off as a whole answer");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_client_that_does_not_read_a_kept_answer_is_in_flight_until_it_is_cut() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("chunks=300&chunk_bytes=10000&thinking=false");
+    let more = "  cache: {}\n  timeouts: {firstToken: 20s, request: 20s}\n";
+    let gateway = Gateway::standalone(&world(&route(&[&a], more))).await?;
+    let all = chat(&gateway, &hello_streamed()).await?.text().await?;
+    assert!(all.len() > 3_000_000);
+    at_rest(&gateway).await;
+    let mut reader = SlowReader::begin(&gateway).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(metric(&gateway, "deepseek_gateway_requests_in_flight").await?, 1);
+    assert_eq!(a.stats().requests, 1);
+    eventually("it is cut", Duration::from_mins(1), async || {
+        ensure!(metric(&gateway, "deepseek_gateway_requests_in_flight").await? == 0);
+        Ok(())
+    })
+    .await;
+    at_rest(&gateway).await;
+    let mut rest = Vec::new();
+    let _reset = reader.0.read_to_end(&mut rest).await;
+    assert!(rest.len() < 3_000_000);
+    Ok(())
+}

@@ -2,6 +2,7 @@
 
 use super::recording::{End, Head, Next, Reader};
 use super::share::is_stream;
+use crate::pipeline::REQUEST_ID;
 use crate::pipeline::error::{Code, GatewayError};
 use crate::pipeline::opening::Opening;
 use crate::pipeline::settle::{Ending, Settlement};
@@ -29,9 +30,13 @@ pub enum Lost {
 impl Follower {
     /// Waits until the answer begins.
     pub async fn open(reader: Reader, settlement: Option<Settlement>) -> Opening {
-        let Some(head) = reader.head().await else {
+        let Some(mut head) = reader.head().await else {
             return Opening::Refused(interrupted(), settlement);
         };
+        if settlement.is_some() {
+            // A backend may name the request of the first.
+            head.headers.remove(REQUEST_ID);
+        }
         match reader.whole() {
             Some((body, _)) if !is_stream(&head) => {
                 let mut response = Response::new(body);

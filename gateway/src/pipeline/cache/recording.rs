@@ -265,7 +265,10 @@ impl Reader {
     pub fn whole(&self) -> Option<(Bytes, End)> {
         let state = self.recording.state.lock();
         let untouched = state.first == 0 && state.readers.get(&self.id)?.next == 0;
-        state.end.filter(|end| untouched && *end != End::Cut).map(|end| (state.joined(), end))
+        let end = state.end.filter(|end| untouched && *end != End::Cut)?;
+        // Many may wait for it: what is in one piece they share.
+        let body = if state.pieces.len() == 1 { state.pieces[0].clone() } else { state.joined() };
+        Some((body, end))
     }
 
     /// What comes next.

@@ -47,6 +47,8 @@ pub fn answer(mut errand: Errand, part: Part) -> (Option<Found>, BoxFuture<'stat
     match place(&shared.cache, &errand, &part) {
         Place::Joined(reader) => {
             errand.settlement.source = Source::Merged;
+            // It is not asked, so its prompt is not kept.
+            errand.settlement.held.give_back();
             (told(Found::Merged), Follower::open(reader, Some(errand.settlement)).boxed())
         }
         Place::First(call, reader) => {
@@ -121,7 +123,7 @@ impl SharedCall {
         headers.remove(header::CONTENT_LENGTH);
         let head = Head { status: head.status, headers, refused };
         let (whole, end) = match body {
-            ReplyBody::Full(body) => (Some(body.unwrap_or_default()), End::Complete),
+            ReplyBody::Full(full) => (Some(full.bytes), End::Complete),
             ReplyBody::Relay(mut relay) if is_stream(&head) => {
                 self.recording.head(head.clone());
                 (None, self.rest(&mut relay).await)

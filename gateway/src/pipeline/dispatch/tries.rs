@@ -65,7 +65,7 @@ impl Run<'_> {
         let to = backend.request(endpoint)?;
         let (limits, hurried) = self.limits(choice.at);
         let headers = self.errand.headers.clone();
-        let room = self.errand.settlement.place.body.another();
+        let room = self.errand.settlement.held.another();
         self.errand.settlement.attempts += 1;
         let counted = Counted {
             shared: Arc::clone(&self.errand.settlement.shared),

@@ -86,9 +86,9 @@ fn known(mut errand: Errand, kind: Kind, mut response: Response<Bytes>) -> Openi
     Opening::Whole(response, Some(errand.settlement))
 }
 
-/// Whether no backend serves, and not: whether the caller is wrong.
+/// Whether no backend serves, and not: whether the caller is wrong, or this pod has no room for the call.
 fn is_out(code: Code) -> bool {
-    code.status().is_server_error() || code == Code::UpstreamRateLimited
+    (code.status().is_server_error() && code != Code::Overloaded) || code == Code::UpstreamRateLimited
 }
 
 fn note(errand: &Errand, route: &crate::snapshot::Route, kind: Kind) {
