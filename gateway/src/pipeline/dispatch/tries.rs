@@ -89,8 +89,8 @@ impl Run<'_> {
     /// time is failed over as well. An answer in one piece may take as long as the call has where no other is left.
     fn limits(&self, at: usize) -> (Limits, bool) {
         let timeouts = &self.route.policy.timeouts;
-        let others = (0..self.route.backends.len())
-            .any(|other| other != at && !self.tried.contains(other) && !self.barred.contains(other));
+        let gone = self.barred().or(self.errand.settlement.trail.tried);
+        let others = (0..self.route.backends.len()).any(|other| other != at && !gone.contains(other));
         let streamed = self.errand.call.stream;
         let policy =
             if streamed { Some(timeouts.first_token_ms) } else { others.then_some(timeouts.answer_ms) };
@@ -159,10 +159,15 @@ impl Run<'_> {
             self.note(failure, &backend.name);
             return After::Another;
         }
-        self.tried.insert(at);
-        let longest = Duration::from_millis(policy.backoff_max_ms);
-        if verdict.next == Next::Elsewhere || failure.retry_after.is_some_and(|after| after > longest) {
-            self.barred.insert(at);
+        settlement.trail.tried.insert(at);
+        if verdict.next == Next::Elsewhere {
+            settlement.trail.barred.insert(at);
+        }
+        if let Some(after) = failure.retry_after {
+            settlement.trail.wait(at, after, Instant::now());
+            if after > Duration::from_millis(policy.backoff_max_ms) {
+                self.passed.insert(at);
+            }
         }
         let retry = verdict.next != Next::Never && verdict.kind.is_none_or(|k| policy.retry_on.contains(&k));
         self.note(failure, &backend.name);

@@ -31,6 +31,8 @@ pub(super) async fn ask(errand: &mut Errand, spare: &Arc<Route>) -> Option<Serve
     let before = std::mem::replace(&mut errand.call, call);
     errand.settlement.route = Arc::clone(spare);
     let attempts = std::mem::take(&mut errand.settlement.attempts);
+    // Backends are told apart by their place in a route.
+    let trail = std::mem::take(&mut errand.settlement.trail);
     match dispatch(errand).await {
         Ok(served) if served.answer.head.status.is_success() => {
             errand.settlement.source = Source::Fallback(Kind::Model);
@@ -41,6 +43,7 @@ pub(super) async fn ask(errand: &mut Errand, spare: &Arc<Route>) -> Option<Serve
             admission.reservations.into_iter().for_each(Reservation::give_back);
             (errand.call, errand.settlement.route) = (before, asked);
             errand.settlement.attempts += attempts;
+            errand.settlement.trail = trail;
             None
         }
     }
