@@ -10,7 +10,7 @@ use crate::snapshot::{Route, RouteBackend, Shared};
 use crate::upstream::account::keys::Key;
 use crate::upstream::account::{AccountFailure, Slot};
 use crate::upstream::attempt::{Answer, Limits, attempt};
-use crate::upstream::balance::Choice;
+use crate::upstream::balance::{Choice, Set, Standing};
 use crate::upstream::breaker::Permit;
 use crate::upstream::failure::Failure;
 use crate::upstream::judge::{self, Cause, Next};
@@ -89,8 +89,7 @@ impl Run<'_> {
     /// time is failed over as well. An answer in one piece may take as long as the call has where no other is left.
     fn limits(&self, at: usize) -> (Limits, bool) {
         let timeouts = &self.route.policy.timeouts;
-        let gone = self.barred().or(self.errand.settlement.trail.tried);
-        let others = (0..self.route.backends.len()).any(|other| other != at && !gone.contains(other));
+        let others = self.another_is_left(at);
         let streamed = self.errand.call.stream;
         let policy =
             if streamed { Some(timeouts.first_token_ms) } else { others.then_some(timeouts.answer_ms) };
@@ -102,6 +101,19 @@ impl Run<'_> {
         let differs = answer::differs(self.route.backends[at].flavor, self.errand.call.endpoint);
         let most_whole = if differs { MAX_WHOLE_RETOLD } else { MAX_WHOLE };
         (Limits { begin, byte_idle, may_be_silent, most_whole }, begin < policy)
+    }
+
+    /// Whether another backend than the one at `at` would be asked if that one failed now. One that takes no calls is no
+    /// reason to hurry the one that does.
+    fn another_is_left(&self, at: usize) -> bool {
+        let now = Instant::now().into_std();
+        let gone = self.barred().or(self.errand.settlement.trail.tried).or(Set::of(at));
+        self.route.backends.iter().enumerate().any(|(other, backend)| {
+            !gone.contains(other)
+                && backend.uris.contains_key(&self.errand.call.endpoint)
+                && backend.breaker.admits_after(now).is_none()
+                && self.standing(other) != Standing::Out
+        })
     }
 
     /// What follows the end of an attempt.
