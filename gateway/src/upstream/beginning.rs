@@ -6,11 +6,9 @@
 
 use super::judge::Cause;
 use crate::pipeline::frames::data_of;
-use memchr::memmem::Finder;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
 /// What the first bytes of an answer are.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +41,7 @@ const FAILED: [&str; 2] = ["error", "response.failed"];
 #[derive(Deserialize)]
 struct Frame<'a> {
     error: Option<IgnoredAny>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "or_none")]
     choices: Option<Vec<Choice<'a>>>,
     #[serde(borrow, default, rename = "type")]
     event: Option<Cow<'a, str>>,
@@ -148,15 +146,17 @@ fn of_event(data: &[u8]) -> Beginning {
 /// Judges a whole JSON answer with status 200.
 pub fn of_answer(body: &[u8]) -> Beginning {
     let body = body.trim_ascii();
-    if shows_text(body) {
-        return Beginning::Begun;
-    }
     if body.is_empty() {
         return Beginning::Failed(Cause::BlankBody);
     }
     let Ok(answer) = serde_json::from_slice::<Frame<'_>>(body) else {
-        return if body.starts_with(b"{") { Beginning::Begun } else { Beginning::Failed(Cause::NotJson) };
+        // A new shape is the client's to judge; half an answer, whose connection was closed well, is none.
+        let is_whole = body.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(body).is_ok();
+        return if is_whole { Beginning::Begun } else { Beginning::Failed(Cause::NotJson) };
     };
+    if body.starts_with(b"{") && body[1..].trim_ascii() == b"}" {
+        return Beginning::Failed(Cause::NoContent);
+    }
     // OpenAI's responses have `error: null`, or an error beside what they are.
     let is_flat = answer.object.as_deref() == Some("error");
     let is_nothing_else = is_flat || answer.event.as_deref().is_none_or(|event| event == "error");
@@ -179,16 +179,13 @@ pub fn of_answer(body: &[u8]) -> Beginning {
     }
 }
 
-/// Whether a body plainly holds text, as nearly every one does: told without parsing it. In a JSON string quotes are
-/// escaped, so what is found is a key. One that may have been given up, or is an error that quotes the request, is not plain.
-fn shows_text(body: &[u8]) -> bool {
-    static KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"content\":\""));
-    static ODD: LazyLock<[Finder<'static>; 2]> =
-        LazyLock::new(|| [Finder::new(b"\"insufficient_system_resource\""), Finder::new(b"\"error\"")]);
-    if ODD.iter().any(|odd| odd.find(body).is_some()) {
-        return false;
-    }
-    KEY.find(body).and_then(|at| body.get(at + KEY.needle().len())).is_some_and(|first| *first != b'"')
+/// A list that may be `null`, which is an empty one.
+fn or_none<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::<Vec<T>>::deserialize(deserializer).map(|list| Some(list.unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -261,6 +258,10 @@ mod tests {
         for empty in [
             "\n\n\n",
             r#"{"choices":[]}"#,
+            r#"{"choices":null}"#,
+            "{ }",
+            r#"{"choices":[{"message":{"content":"half of i"#,
+            r#"{"choices":[{"message":{"content":"half","audio":{}"#,
             r#"{"choices":[{"message":{"content":null},"finish_reason":"stop"}]}"#,
             r#"{"error":{"message":"busy"}}"#,
             r#"{"error":"busy"}"#,
@@ -284,6 +285,7 @@ mod tests {
             r#"{"object":"list","data":[{"embedding":[0.1]}]}"#,
             r#"{"type":"message","content":[{"type":"text","text":"Hi"}]}"#,
             r#"{"object":"response","error":null,"output":[]}"#,
+            r#"{"choices":[{"message":{"content":[{"type":"text","text":"Hi"}]},"finish_reason":"stop"}]}"#,
         ] {
             assert_eq!(of_answer(full.as_bytes()), Beginning::Begun, "{full}");
         }

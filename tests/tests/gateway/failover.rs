@@ -82,6 +82,7 @@ async fn a_whole_answer_that_is_none_or_breaks_off_is_asked_of_the_next_backend(
         "html-200",
         "cut",
         "cut-rst",
+        "cut-clean",
     ] {
         let (a, b) = (upstream("a").await?, upstream("b").await?);
         a.set_default(scenario);
