@@ -147,7 +147,7 @@ impl Flow {
         self.buffered.give_back();
         (self.rest, self.held) = (None, None);
         let at = self.place();
-        self.errand.settlement.tried.extend(at);
+        self.errand.settlement.trail.tried.extend(at);
     }
 
     /// Another backend goes on with it.

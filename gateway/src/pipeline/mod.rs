@@ -30,12 +30,11 @@ pub mod window;
 
 use crate::drain::Drain;
 use crate::snapshot::{Consumer, Route, Shared, Snapshot};
-use crate::upstream::balance::Set;
 use crate::upstream::headers;
 use arc_swap::ArcSwap;
 use body::Room;
 use check::Call;
-use dispatch::Errand;
+use dispatch::{Errand, Trail};
 use endpoint::Endpoint;
 use error::{Code, GatewayError};
 use futures::FutureExt as _;
@@ -166,7 +165,7 @@ async fn answer(
         estimated_input: call.estimated_input,
         status: 499,
         attempts: 0,
-        tried: Set::default(),
+        trail: Trail::default(),
         backend: None,
         usage: None,
         estimated_output: 0,

@@ -1,5 +1,6 @@
 //! Settling: whatever way a call ends, its quotas, metrics and log line are done exactly once, on drop.
 
+use super::dispatch::Trail;
 use super::endpoint::Endpoint;
 use super::error::GatewayError;
 use super::fallback;
@@ -8,7 +9,6 @@ use super::reply::ReplyBody;
 use super::shed::Buffered;
 use super::tap::Usage;
 use crate::snapshot::{Consumer, Route, Shared};
-use crate::upstream::balance::Set;
 use http::{HeaderValue, Response};
 use std::sync::Arc;
 use std::time::Instant;
@@ -85,8 +85,8 @@ pub struct Settlement {
     pub status: u16,
     /// Attempts made.
     pub attempts: u32,
-    /// Backends that failed in this call, before their answer or within it: asked again where no other is left.
-    pub tried: Set,
+    /// The backends that it has been to.
+    pub trail: Trail,
     /// The backend that answered.
     pub backend: Option<Arc<str>>,
     /// What the backend reported.

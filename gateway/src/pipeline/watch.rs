@@ -93,7 +93,9 @@ impl Watch {
         if CHOICES.find(data).is_none() && is_error(data) {
             return Chunk::Broken(Cause::ErrorMidStream);
         }
-        if let Some(reason) = opens_with(&FINISH, data, b'"') {
+        // Some servers have an empty one in every chunk but the last.
+        let mut reasons = opening_with(&FINISH, data, b'"').filter(|reason| !reason.starts_with(b"\""));
+        if let Some(reason) = reasons.next() {
             let gave_up = reason.starts_with(INTERRUPTED);
             if gave_up && self.resumes {
                 return Chunk::Broken(Cause::OutOfResourcesMidStream);
@@ -129,15 +131,15 @@ enum Chunk {
 
 /// Whether what is no chunk is an error: in an envelope, a bare text (Ollama), or flat (SGLang).
 fn is_error(data: &[u8]) -> bool {
-    opens_with(&ERROR, data, b'{').is_some()
-        || opens_with(&ERROR, data, b'"').is_some()
-        || opens_with(&OBJECT, data, b'"').is_some_and(|object| object.starts_with(b"error\""))
+    opening_with(&ERROR, data, b'{').next().is_some()
+        || opening_with(&ERROR, data, b'"').next().is_some()
+        || opening_with(&OBJECT, data, b'"').next().is_some_and(|object| object.starts_with(b"error\""))
 }
 
 /// What follows `key` and a value that opens with `first`, in any of its places.
-fn opens_with<'a>(key: &Finder<'_>, data: &'a [u8], first: u8) -> Option<&'a [u8]> {
+fn opening_with<'a>(key: &Finder<'_>, data: &'a [u8], first: u8) -> impl Iterator<Item = &'a [u8]> {
     let values = key.find_iter(data).map(|at| data[at + key.needle().len()..].trim_ascii_start());
-    values.filter(|value| value.first() == Some(&first)).map(|value| &value[1..]).next()
+    values.filter(move |value| value.first() == Some(&first)).map(|value| &value[1..])
 }
 
 /// The data of each event that has any, with where its line begins.
@@ -171,6 +173,18 @@ mod tests {
         assert!(!watch.finished());
         let look = watch.look(format!(": hi\n\n{FINISHED}data: [DONE]\n\n").as_bytes());
         assert_eq!(look, Look { data: 1, end: true, ..Look::default() });
+        assert!(watch.finished());
+    }
+
+    #[test]
+    fn a_finish_reason_without_a_word_is_none() {
+        let mut watch = chat();
+        let empty = FINISHED.replace("stop", "");
+        let look = watch.look(format!("{empty}data: [DONE]\n\n").as_bytes());
+        assert_eq!(look.broken, Some((empty.len(), Cause::EndedEarly)));
+        let second =
+            "data: {\"choices\":[{\"finish_reason\":\"\"},{\"index\":1,\"finish_reason\":\"stop\"}]}\n\n";
+        watch.look(second.as_bytes());
         assert!(watch.finished());
     }
 

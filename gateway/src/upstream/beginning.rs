@@ -6,11 +6,9 @@
 
 use super::judge::Cause;
 use crate::pipeline::frames::data_of;
-use memchr::memmem::Finder;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
 /// What the first bytes of an answer are.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,10 +35,13 @@ const OPENING: [&str; 8] = [
     "response.content_part.added",
 ];
 
+/// Events of the other APIs that say that there will be no answer.
+const FAILED: [&str; 2] = ["error", "response.failed"];
+
 #[derive(Deserialize)]
 struct Frame<'a> {
     error: Option<IgnoredAny>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "or_none")]
     choices: Option<Vec<Choice<'a>>>,
     #[serde(borrow, default, rename = "type")]
     event: Option<Cow<'a, str>>,
@@ -85,6 +86,11 @@ impl Frame<'_> {
 }
 
 impl Choice<'_> {
+    /// Why it is over. Some servers say so with an empty text in every chunk but the last.
+    fn finish(&self) -> Option<&str> {
+        self.finish_reason.as_deref().filter(|reason| !reason.is_empty())
+    }
+
     fn says_something(&self) -> bool {
         let said = |text: &Option<Cow<'_, str>>| text.as_ref().is_some_and(|t| !t.is_empty());
         let message = self.delta.as_ref().is_some_and(|m| {
@@ -116,13 +122,16 @@ fn of_event(data: &[u8]) -> Beginning {
         return Beginning::Failed(Cause::ErrorFirst);
     }
     if let Some(event) = &frame.event {
+        if FAILED.contains(&event.as_ref()) {
+            return Beginning::Failed(Cause::ErrorFirst);
+        }
         return if OPENING.contains(&event.as_ref()) { Beginning::NotYet } else { Beginning::Begun };
     }
     let Some(choices) = frame.choices else { return Beginning::Begun };
     if choices.iter().any(Choice::says_something) {
         return Beginning::Begun;
     }
-    match choices.iter().find_map(|choice| choice.finish_reason.as_deref()) {
+    match choices.iter().find_map(Choice::finish) {
         None => Beginning::NotYet,
         Some(INTERRUPTED) => Beginning::Failed(Cause::OutOfResources),
         // An answer cut by its limit or by moderation is an answer, if an empty one.
@@ -137,15 +146,17 @@ fn of_event(data: &[u8]) -> Beginning {
 /// Judges a whole JSON answer with status 200.
 pub fn of_answer(body: &[u8]) -> Beginning {
     let body = body.trim_ascii();
-    if shows_text(body) {
-        return Beginning::Begun;
-    }
     if body.is_empty() {
         return Beginning::Failed(Cause::BlankBody);
     }
     let Ok(answer) = serde_json::from_slice::<Frame<'_>>(body) else {
-        return if body.starts_with(b"{") { Beginning::Begun } else { Beginning::Failed(Cause::NotJson) };
+        // A new shape is the client's to judge; half an answer, whose connection was closed well, is none.
+        let is_whole = body.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(body).is_ok();
+        return if is_whole { Beginning::Begun } else { Beginning::Failed(Cause::NotJson) };
     };
+    if body.starts_with(b"{") && body[1..].trim_ascii() == b"}" {
+        return Beginning::Failed(Cause::NoContent);
+    }
     // OpenAI's responses have `error: null`, or an error beside what they are.
     let is_flat = answer.object.as_deref() == Some("error");
     let is_nothing_else = is_flat || answer.event.as_deref().is_none_or(|event| event == "error");
@@ -153,11 +164,14 @@ pub fn of_answer(body: &[u8]) -> Beginning {
         return Beginning::Failed(Cause::ErrorAnswer);
     }
     let Some(choices) = answer.choices else { return Beginning::Begun };
+    // Whatever it says: half an answer of which the client has nothing yet can still be replaced.
+    if choices.iter().any(|choice| choice.finish_reason.as_deref() == Some(INTERRUPTED)) {
+        return Beginning::Failed(Cause::OutOfResources);
+    }
     if choices.iter().any(Choice::says_something) {
         return Beginning::Begun;
     }
-    match choices.iter().find_map(|choice| choice.finish_reason.as_deref()) {
-        Some(INTERRUPTED) => Beginning::Failed(Cause::OutOfResources),
+    match choices.iter().find_map(Choice::finish) {
         Some("stop") | None if choices.iter().all(|choice| choice.text.is_none()) => {
             Beginning::Failed(Cause::NoContent)
         }
@@ -165,11 +179,13 @@ pub fn of_answer(body: &[u8]) -> Beginning {
     }
 }
 
-/// Whether a body plainly holds text, as nearly every one does: told without parsing it. In a JSON string quotes are
-/// escaped, so what is found is a key.
-fn shows_text(body: &[u8]) -> bool {
-    static KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"content\":\""));
-    KEY.find(body).and_then(|at| body.get(at + KEY.needle().len())).is_some_and(|first| *first != b'"')
+/// A list that may be `null`, which is an empty one.
+fn or_none<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::<Vec<T>>::deserialize(deserializer).map(|list| Some(list.unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -194,6 +210,10 @@ mod tests {
             Beginning::NotYet
         );
         assert_eq!(stream(r#"{"type":"message_start","message":{"content":[]}}"#), Beginning::NotYet);
+        assert_eq!(
+            stream(r#"{"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":""}]}"#),
+            Beginning::NotYet
+        );
     }
 
     #[test]
@@ -219,6 +239,8 @@ mod tests {
     fn a_first_frame_that_gives_up_is_a_failure() {
         let failed = |frame| matches!(stream(frame), Beginning::Failed(cause) if cause.verdict().counts);
         assert!(failed(r#"{"error":{"message":"busy"}}"#));
+        assert!(failed(r#"{"type":"error","code":"server_error","message":"busy"}"#));
+        assert!(failed(r#"{"type":"response.failed","response":{"error":{"code":"server_error"}}}"#));
         assert!(failed(
             r#"{"choices":[{"delta":{"content":""},"finish_reason":"insufficient_system_resource"}]}"#
         ));
@@ -236,6 +258,10 @@ mod tests {
         for empty in [
             "\n\n\n",
             r#"{"choices":[]}"#,
+            r#"{"choices":null}"#,
+            "{ }",
+            r#"{"choices":[{"message":{"content":"half of i"#,
+            r#"{"choices":[{"message":{"content":"half","audio":{}"#,
             r#"{"choices":[{"message":{"content":null},"finish_reason":"stop"}]}"#,
             r#"{"error":{"message":"busy"}}"#,
             r#"{"error":"busy"}"#,
@@ -243,6 +269,9 @@ mod tests {
             r#"{"code":50505,"message":"busy","data":null}"#,
             r#"{"detail":"busy"}"#,
             "<html></html>",
+            r#"{"choices":[{"message":{"content":"half"},"finish_reason":"insufficient_system_resource"}]}"#,
+            r#"{"choices":[{"text":"half","finish_reason":"insufficient_system_resource"}]}"#,
+            r#"{"error":{"message":"busy","input":{"messages":[{"content":"Hi"}]}}}"#,
         ] {
             let judged = of_answer(empty.as_bytes());
             assert!(matches!(judged, Beginning::Failed(_)), "{empty}: {judged:?}");
@@ -251,9 +280,12 @@ mod tests {
             r#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}"#,
             r#"{"choices":[{"message":{"content":"","reasoning_content":"hm"},"finish_reason":"stop"}]}"#,
             r#"{"choices":[{"message":{"content":""},"finish_reason":"length"}]}"#,
+            r#"{"choices":[{"message":{"content":"of \"insufficient_system_resource\""},"finish_reason":"stop"}]}"#,
+            r#"{"error":null,"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}"#,
             r#"{"object":"list","data":[{"embedding":[0.1]}]}"#,
             r#"{"type":"message","content":[{"type":"text","text":"Hi"}]}"#,
             r#"{"object":"response","error":null,"output":[]}"#,
+            r#"{"choices":[{"message":{"content":[{"type":"text","text":"Hi"}]},"finish_reason":"stop"}]}"#,
         ] {
             assert_eq!(of_answer(full.as_bytes()), Beginning::Begun, "{full}");
         }

@@ -80,7 +80,8 @@ impl Failure {
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let number = |name: &str| text(name)?.parse::<f64>().ok();
+    let number =
+        |name: &str| text(name)?.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
     let millis = number("retry-after-ms").map(|ms| ms / 1000.0);
     let seconds = millis.or_else(|| number(header::RETRY_AFTER.as_str()));
     if let Some(seconds) = seconds {
@@ -121,6 +122,10 @@ mod tests {
         assert_eq!(retry_after(&headers, now), Some(Duration::from_millis(150)));
         headers.insert("retry-after-ms", HeaderValue::from_static("soon"));
         assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(2)));
+        for odd in ["nan", "inf", "-3"] {
+            headers.insert("retry-after-ms", HeaderValue::from_static(odd));
+            assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(2)), "{odd}");
+        }
         headers.insert("retry-after", HeaderValue::from_static("Thu, 01 Jan 1970 00:00:07 GMT"));
         assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(7)));
     }

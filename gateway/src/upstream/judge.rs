@@ -30,7 +30,7 @@ pub enum Next {
     Again,
     /// This account at once with its next key; when there is none, another backend.
     OtherKey,
-    /// Another backend; never this one again in this call.
+    /// Another backend; never this one again in this call, nor for going on with its answer.
     Elsewhere,
     /// Another backend goes on where the stream broke, with `midStream: Resume`; else the client gets an error event.
     Resume,

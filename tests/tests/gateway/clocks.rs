@@ -141,3 +141,24 @@ async fn a_caller_with_little_time_is_failed_over_within_it() -> Result<()> {
     }
     Ok(())
 }
+
+/// A parked account, an open breaker or a server without the endpoint is no other backend to hurry on to.
+#[tokio::test]
+async fn the_only_backend_that_takes_calls_has_all_the_time_there_is() -> Result<()> {
+    for (scenario, attempts) in [("no-balance", 1), ("status=503", 3)] {
+        let (a, b) = (upstream("a").await?, upstream("b").await?);
+        a.set_default(scenario);
+        let policy =
+            "  failover: {circuitBreaker: {minRequests: 3, openFor: 60s}}\n  timeouts: {answer: 1s}\n";
+        let gateway = gateway(&[&a, &b], policy).await?;
+        for _ in 0..attempts {
+            assert_eq!(chat_json(&gateway, &hello()).await?.0, 200);
+        }
+        b.set_default("header_delay_ms=2500");
+        let call = post(&gateway, "/v1/chat/completions", &hello()).header("x-request-timeout-ms", "20000");
+        let answer: Value = call.send().await?.json().await?;
+        assert!(said(&answer).starts_with("[b "), "{scenario}: {answer}");
+        assert_eq!((a.stats().requests, b.stats().requests), (attempts, attempts + 1), "{scenario}");
+    }
+    Ok(())
+}

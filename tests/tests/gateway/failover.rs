@@ -77,10 +77,12 @@ async fn a_whole_answer_that_is_none_or_breaks_off_is_asked_of_the_next_backend(
         "no-choices",
         "null-content",
         "no-resource-first",
+        "no-resource",
         "error-200",
         "html-200",
         "cut",
         "cut-rst",
+        "cut-clean",
     ] {
         let (a, b) = (upstream("a").await?, upstream("b").await?);
         a.set_default(scenario);
@@ -184,6 +186,20 @@ async fn a_backend_that_asks_for_a_long_pause_is_not_asked_again() -> Result<()>
     assert_eq!(response.headers()["retry-after"], "7");
     assert_eq!(code(&response.json::<Value>().await?), "upstream_rate_limited");
     assert_eq!(a.stats().requests, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_backend_is_left_alone_for_as_long_as_it_asked_for_whoever_failed_since() -> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    a.set_default("status=503&fail_first=1&retry_after_ms=700");
+    b.set_default("status=500");
+    let gateway = gateway(&[&a, &b], "  failover: {backoff: {base: 10ms, max: 2s}}\n").await?;
+    let (status, answer) = chat_json(&gateway, &hello()).await?;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!((a.stats().requests, b.stats().requests), (2, 1));
+    let asked: Vec<_> = a.requests().iter().map(|request| request.arrived).collect();
+    assert!(asked[1] - asked[0] >= Duration::from_millis(700), "{:?}", asked[1] - asked[0]);
     Ok(())
 }
 

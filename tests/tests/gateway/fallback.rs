@@ -146,6 +146,20 @@ async fn another_model_answers_as_if_it_had_been_asked_and_is_marked() -> Result
     Ok(())
 }
 
+/// The places of the two routes' backends are the same, and what is said of one is none of the other's.
+#[tokio::test]
+async fn another_model_is_asked_for_the_first_time_however_many_calls_come_to_it() -> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    a.set_default("not-found");
+    let gateway = Gateway::standalone(&two_routes(&a, &b, "", "")).await?;
+    for call in 1..=8 {
+        let response = chat(&gateway, &hello()).await?;
+        assert_eq!((response.status().as_u16(), mark(&response)), (200, Some("model")), "call {call}");
+    }
+    assert_eq!((a.stats().requests, b.stats().requests), (8, 8));
+    Ok(())
+}
+
 #[tokio::test]
 async fn another_model_is_asked_within_its_own_quotas_and_only_for_who_may_use_it() -> Result<()> {
     let (a, b) = (upstream("a").await?, upstream("b").await?);

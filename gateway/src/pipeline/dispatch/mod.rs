@@ -6,10 +6,12 @@
 mod answered;
 mod asked;
 mod refusals;
+mod trail;
 mod tries;
 
 use self::asked::{Asked, asked};
 use self::refusals::time_up;
+pub use self::trail::Trail;
 use self::tries::Try;
 use crate::pipeline::cache::Key;
 use crate::pipeline::check::Call;
@@ -80,8 +82,8 @@ struct Run<'a> {
     route: Arc<Route>,
     /// What keeps calls that belong together at one backend.
     key: Option<u64>,
-    tried: Set,
-    barred: Set,
+    /// Those that are not asked in this run, whatever another one of the call may do.
+    passed: Set,
     last: Option<(Failure, Arc<str>)>,
 }
 
@@ -97,12 +99,11 @@ pub async fn dispatch(errand: &mut Errand) -> Result<Served, GatewayError> {
     let deadline = errand.deadline;
     let key =
         affinity::key(&route, errand.call.endpoint, &errand.settlement.consumer.name, &errand.call.body);
-    let tried = errand.settlement.tried;
-    let barred = errand.broken.as_ref().map(|broken| broken.unable).unwrap_or_default();
-    let mut run = Run { errand, route, key, tried, barred, last: None };
-    let outcome = timeout_at(deadline, run.rounds()).await;
-    run.errand.settlement.tried = run.tried;
-    outcome.unwrap_or_else(|_| Err(time_up()))
+    let mut passed = errand.broken.as_ref().map(|broken| broken.unable).unwrap_or_default();
+    let longest = Duration::from_millis(route.policy.failover.backoff_max_ms);
+    passed.extend(errand.settlement.trail.away(longest, Instant::now()).iter());
+    let mut run = Run { errand, route, key, passed, last: None };
+    timeout_at(deadline, run.rounds()).await.unwrap_or_else(|_| Err(time_up()))
 }
 
 impl Run<'_> {
@@ -181,26 +182,21 @@ impl Run<'_> {
 
     /// The backend to ask next; with `beside` the one to ask while that one is at work.
     fn choose(&self, beside: Option<usize>) -> Result<Choice, NoChoice> {
-        self.asking(beside, choose)
-    }
-
-    /// Whether another backend than the one at `at` could be asked if that one is too slow.
-    fn has_other(&self, at: usize) -> bool {
-        let last = self.errand.settlement.attempts + 1 >= self.route.policy.failover.attempts;
-        !last && self.asking(None, |ask| ask.leaves_other_than(at))
-    }
-
-    fn asking<T>(&self, beside: Option<usize>, of: impl FnOnce(&Ask<'_>) -> T) -> T {
-        let Self { route, key, tried, barred, .. } = self;
-        of(&Ask {
+        let Self { errand, route, key, .. } = self;
+        choose(&Ask {
             route,
-            endpoint: self.errand.call.endpoint,
+            endpoint: errand.call.endpoint,
             key: *key,
-            tried: *tried,
-            barred: *barred,
+            tried: errand.settlement.trail.tried,
+            barred: self.barred(),
             beside,
             standing: &|at| self.standing(at),
         })
+    }
+
+    /// Those that may not be asked (again).
+    fn barred(&self) -> Set {
+        self.passed.or(self.errand.settlement.trail.barred)
     }
 
     /// How the account behind the backend at `at` stands.
@@ -242,20 +238,20 @@ impl Run<'_> {
         self.passed_over(at, Failure { retry_after: Some(full.retry_after), ..Cause::AccountFull.into() });
     }
 
-    /// A backend that is not asked in this call, because of `failure`.
+    /// A backend that is not asked for now, because of `failure`. Nothing was sent to it: a continuation looks at it anew.
     fn passed_over(&mut self, at: usize, failure: Failure) {
-        self.tried.insert(at);
-        self.barred.insert(at);
+        self.errand.settlement.trail.tried.insert(at);
+        self.passed.insert(at);
         let backend = Arc::clone(&self.route.backends[at].name);
         self.note(failure, &backend);
     }
 
     /// Waits before the backend at `at` is asked again. False when the call's time would be up before.
     async fn pause_before(&self, at: usize) -> bool {
-        let name = &self.route.backends[at].name;
-        let asked_for = self.last.as_ref().filter(|(_, of)| of == name).and_then(|(f, _)| f.retry_after);
+        let now = Instant::now();
+        let asked_for = self.errand.settlement.trail.left(at, now);
         let pause = pause(&self.route, self.errand.settlement.attempts, asked_for);
-        if Instant::now().checked_add(pause).is_none_or(|until| until >= self.errand.deadline) {
+        if now.checked_add(pause).is_none_or(|until| until >= self.errand.deadline) {
             return false;
         }
         tokio::time::sleep(pause).await;
@@ -264,10 +260,10 @@ impl Run<'_> {
 }
 
 /// Exponential, at most `max`, drawn between 0 and that where jitter is on; never shorter than the backend asked for.
-fn pause(route: &Route, attempts: u32, retry_after: Option<Duration>) -> Duration {
+fn pause(route: &Route, attempts: u32, asked_for: Duration) -> Duration {
     let policy = &route.policy.failover;
     let doubled = policy.backoff_base_ms.saturating_mul(1 << attempts.saturating_sub(1).min(20));
     let most = doubled.min(policy.backoff_max_ms);
     let drawn = if policy.jitter { rand::rng().random_range(0..=most) } else { most };
-    Duration::from_millis(drawn).max(retry_after.unwrap_or_default())
+    Duration::from_millis(drawn).max(asked_for)
 }

@@ -5,12 +5,13 @@ use super::asked::Asked;
 use super::{After, Held, Run, Served};
 use crate::flavor::answer;
 use crate::pipeline::resume::stitch::Stitch;
+use crate::pipeline::settle::Settlement;
 use crate::pipeline::shed::Reason;
 use crate::snapshot::{Route, RouteBackend, Shared};
 use crate::upstream::account::keys::Key;
 use crate::upstream::account::{AccountFailure, Slot};
 use crate::upstream::attempt::{Answer, Limits, attempt};
-use crate::upstream::balance::Choice;
+use crate::upstream::balance::{Choice, Set, Standing};
 use crate::upstream::breaker::Permit;
 use crate::upstream::failure::Failure;
 use crate::upstream::judge::{self, Cause, Next};
@@ -90,7 +91,7 @@ impl Run<'_> {
     /// piece: late is better than not at all.
     fn limits(&self, at: usize) -> (Limits, bool) {
         let timeouts = &self.route.policy.timeouts;
-        let others = self.has_other(at);
+        let others = self.another_is_left(at);
         let policy = match (self.errand.call.stream, others) {
             (true, true) => Some(timeouts.first_token_ms),
             (true, false) => Some(timeouts.last_first_token_ms),
@@ -104,6 +105,23 @@ impl Run<'_> {
         let differs = answer::differs(self.route.backends[at].flavor, self.errand.call.endpoint);
         let most_whole = if differs { MAX_WHOLE_RETOLD } else { MAX_WHOLE };
         (Limits { begin, byte_idle, may_be_silent, most_whole }, begin < policy)
+    }
+
+    /// Whether another backend than the one at `at` would be asked if that one failed now. One that takes no calls is no
+    /// reason to hurry the one that does.
+    fn another_is_left(&self, at: usize) -> bool {
+        let Settlement { attempts, trail, .. } = &self.errand.settlement;
+        if attempts + 1 >= self.route.policy.failover.attempts {
+            return false;
+        }
+        let now = Instant::now().into_std();
+        let gone = self.barred().or(trail.tried).or(Set::of(at));
+        self.route.backends.iter().enumerate().any(|(other, backend)| {
+            !gone.contains(other)
+                && backend.uris.contains_key(&self.errand.call.endpoint)
+                && backend.breaker.admits_after(now).is_none()
+                && self.standing(other) != Standing::Out
+        })
     }
 
     /// What follows the end of an attempt.
@@ -161,10 +179,15 @@ impl Run<'_> {
             self.note(failure, &backend.name);
             return After::Another;
         }
-        self.tried.insert(at);
-        let longest = Duration::from_millis(policy.backoff_max_ms);
-        if verdict.next == Next::Elsewhere || failure.retry_after.is_some_and(|after| after > longest) {
-            self.barred.insert(at);
+        settlement.trail.tried.insert(at);
+        if verdict.next == Next::Elsewhere {
+            settlement.trail.barred.insert(at);
+        }
+        if let Some(after) = failure.retry_after {
+            settlement.trail.wait(at, after, Instant::now());
+            if after > Duration::from_millis(policy.backoff_max_ms) {
+                self.passed.insert(at);
+            }
         }
         let retry = verdict.next != Next::Never && verdict.kind.is_none_or(|k| policy.retry_on.contains(&k));
         self.note(failure, &backend.name);

@@ -31,8 +31,8 @@ pub(super) async fn ask(errand: &mut Errand, spare: &Arc<Route>) -> Option<Serve
     let before = std::mem::replace(&mut errand.call, call);
     errand.settlement.route = Arc::clone(spare);
     let attempts = std::mem::take(&mut errand.settlement.attempts);
-    // They are numbers of the other route's backends.
-    let tried = std::mem::take(&mut errand.settlement.tried);
+    // Backends are told apart by their place in a route.
+    let trail = std::mem::take(&mut errand.settlement.trail);
     match dispatch(errand).await {
         Ok(served) if served.answer.head.status.is_success() => {
             errand.settlement.source = Source::Fallback(Kind::Model);
@@ -43,7 +43,7 @@ pub(super) async fn ask(errand: &mut Errand, spare: &Arc<Route>) -> Option<Serve
             admission.reservations.into_iter().for_each(Reservation::give_back);
             (errand.call, errand.settlement.route) = (before, asked);
             errand.settlement.attempts += attempts;
-            errand.settlement.tried = tried;
+            errand.settlement.trail = trail;
             None
         }
     }

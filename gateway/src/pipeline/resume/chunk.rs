@@ -72,7 +72,14 @@ pub struct Choice<'a> {
     #[serde(borrow, default)]
     pub delta: Option<Delta<'a>>,
     #[serde(borrow, default)]
-    pub finish_reason: Option<Cow<'a, str>>,
+    finish_reason: Option<Cow<'a, str>>,
+}
+
+impl Choice<'_> {
+    /// Why it is over. Some servers say so with an empty text in every chunk but the last.
+    pub fn finish(&self) -> Option<&str> {
+        self.finish_reason.as_deref().filter(|reason| !reason.is_empty())
+    }
 }
 
 /// What a chunk adds to the message.

@@ -174,7 +174,7 @@ impl Stitch {
         } else {
             shows |= !thought.is_empty();
         }
-        let finish = choice.finish_reason.as_deref();
+        let finish = choice.finish();
         let (value, piece) = if self.content { (delta.content, &said) } else { (delta.thought(), &thought) };
         match self.listen(piece, shows || finish.is_some(), finish.is_some()) {
             Heard::Rest => {}

@@ -121,7 +121,7 @@ impl Transcript {
         if chunk.is_error() {
             return Some(Interruption::Error);
         }
-        let given_up = |choice: &Choice<'_>| choice.finish_reason.as_deref() == Some(OUT_OF_RESOURCES);
+        let given_up = |choice: &Choice<'_>| choice.finish() == Some(OUT_OF_RESOURCES);
         if !chunk.choices.as_ref()?.iter().any(given_up) {
             return None;
         }
@@ -144,7 +144,7 @@ impl Transcript {
             if choice.index != 0 {
                 return self.give_up(Outcome::Choices);
             }
-            self.finished |= choice.finish_reason.is_some();
+            self.finished |= choice.finish().is_some();
             if let Some(delta) = &choice.delta
                 && let Err(why) = self.hear(delta)
             {

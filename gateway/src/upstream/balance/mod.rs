@@ -102,15 +102,6 @@ pub fn choose(ask: &Ask<'_>) -> Result<Choice, NoChoice> {
 }
 
 impl Ask<'_> {
-    /// Whether another backend than the one at `at`, which has not been asked yet, would take the call now.
-    pub fn leaves_other_than(&self, at: usize) -> bool {
-        let now = Instant::now();
-        let others = self.able().without(self.barred).without(self.tried).without(Set::of(at));
-        others
-            .iter()
-            .any(|at| (self.standing)(at) != Standing::Out && self.backend(at).breaker.share(now).is_some())
-    }
-
     fn backend(&self, at: usize) -> &Arc<RouteBackend> {
         &self.route.backends[at]
     }

@@ -54,6 +54,12 @@ impl Set {
         Self(self.0 & other.0)
     }
 
+    /// Those that are in either.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// All of them, in the order of the route.
     pub fn iter(self) -> impl Iterator<Item = usize> + Clone {
         (0..MOST).filter(move |at| self.contains(*at))

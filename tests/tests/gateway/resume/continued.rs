@@ -138,6 +138,27 @@ async fn a_backend_that_failed_before_the_answer_began_is_not_asked_to_go_on_whi
 }
 
 #[tokio::test]
+async fn a_backend_that_refused_the_call_or_its_continuation_is_not_asked_again_though_no_other_is_left()
+-> Result<()> {
+    let whole = unbroken(&ask(false)).await?.in_essence();
+    let (refuses, a) = (upstream("refuses").await?, upstream("a").await?);
+    a.set_default("cut_after=6&fail_first=1");
+    refuses.set_default("forbidden");
+    let gateway = gateway(&[&refuses, &a], RESUME).await?;
+    assert_eq!(hear(&gateway, &ask(false)).await?.in_essence(), whole);
+    assert_eq!([&refuses, &a].map(|mock| mock.stats().requests), [1, 2]);
+
+    let (a, refuses) = (upstream("a").await?, upstream("refuses").await?);
+    a.set_default("cut_after=6&fail_first=2");
+    refuses.set_default("no-prefix");
+    let more = "  failover: {midStream: Resume, attempts: 5, backoff: {base: 10ms, max: 50ms}}\n";
+    let gateway = crate::support::gateway(&[&a, &refuses], more).await?;
+    assert_eq!(hear(&gateway, &ask(false)).await?.in_essence(), whole);
+    assert_eq!([&a, &refuses].map(|mock| mock.stats().requests), [3, 1]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_lone_backend_goes_on_with_its_own_answer() -> Result<()> {
     let whole = unbroken(&ask(false)).await?;
     let a = upstream("a").await?;
