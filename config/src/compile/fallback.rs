@@ -38,12 +38,7 @@ pub(super) fn compile(
     Some(document::Fallback { cached, model: spec.model.clone(), content })
 }
 
-fn check_model(
-    cx: &mut Cx<'_>,
-    route: &DeepSeekRouteSpec,
-    spec: &Fallback,
-    gateway: Option<&ObjectId>,
-) {
+fn check_model(cx: &mut Cx<'_>, route: &DeepSeekRouteSpec, spec: &Fallback, gateway: Option<&ObjectId>) {
     let Some(model) = spec.model.as_deref() else { return };
     if let Some(problem) = route::model_problem(model) {
         cx.invalid(format_args!("{PATH}.model"), problem);

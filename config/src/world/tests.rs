@@ -60,9 +60,8 @@ fn a_route_hears_of_the_coming_and_going_of_the_model_it_falls_back_on() {
     let mut chat = to("main");
     chat["failover"] = json!({"fallback": {"model": "small"}});
     world.apply(route("chat", OLD, chat));
-    let reason = |world: &World| {
-        world.compile(&id(Kind::Route, "chat")).unwrap().verdict.resolved_refs.reason
-    };
+    let reason =
+        |world: &World| world.compile(&id(Kind::Route, "chat")).unwrap().verdict.resolved_refs.reason;
     assert_eq!(reason(&world), Reason::ModelNotFound);
 
     let mut small = to("main");
