@@ -30,7 +30,9 @@ pub(super) async fn ask(errand: &mut Errand, spare: &Arc<Route>) -> Option<Serve
     spare.state.requests.fetch_add(1, Ordering::Relaxed);
     let before = std::mem::replace(&mut errand.call, call);
     errand.settlement.route = Arc::clone(spare);
+    // Of that route nothing was asked yet: the first attempt at its backends is no repeated one.
     let attempts = std::mem::take(&mut errand.settlement.attempts);
+    let tried = std::mem::take(&mut errand.settlement.tried);
     match dispatch(errand).await {
         Ok(served) if served.answer.head.status.is_success() => {
             errand.settlement.source = Source::Fallback(Kind::Model);
@@ -41,6 +43,7 @@ pub(super) async fn ask(errand: &mut Errand, spare: &Arc<Route>) -> Option<Serve
             admission.reservations.into_iter().for_each(Reservation::give_back);
             (errand.call, errand.settlement.route) = (before, asked);
             errand.settlement.attempts += attempts;
+            errand.settlement.tried = tried;
             None
         }
     }
