@@ -203,7 +203,10 @@ spec: {{apiKeys: [{{secretRef: {{name: short, key: key}}}}]}}
 
     // What it falls back on may come later.
     room.apply(&route("second", "second", "deepseek")).await;
-    room.condition::<DeepSeekRoute>("no-model", "Ready", "True", "Ready").await;
+    room.condition::<DeepSeekRoute>("no-model", "ResolvedRefs", "True", "ResolvedRefs").await;
+    let all =
+        [(Kind::Gateway, "gw"), (Kind::Route, "chat"), (Kind::Route, "no-model"), (Kind::Route, "second")];
+    room.documents_of("gw", &all).await;
     room.delete("deepseekroute/second").await;
     room.condition::<DeepSeekRoute>("no-model", "Ready", "False", "ServingLastGood").await;
     room.delete("deepseekroute/no-model").await;
