@@ -70,15 +70,18 @@ fn spec(kind: Kind) -> BoxedStrategy<Value> {
                 json!({"gatewayRef": gateway, "apiKeys": [{"secretRef": {"name": "s", "key": "k"}}]})
             })
             .boxed(),
-        Kind::Route => (gateway_ref(), 0..3_u8, 0..3_u8, namespace(), 0..2_u8, any::<bool>())
-            .prop_map(|(gateway, model, alias, ns, n, inline)| {
+        Kind::Route => (gateway_ref(), 0..3_u8, 0..3_u8, 0..4_u8, namespace(), 0..2_u8, any::<bool>())
+            .prop_map(|(gateway, model, alias, spare, ns, n, inline)| {
                 let backend = if inline {
                     json!({"name": "b", "baseUrl": "https://a.example", "apiKey": {"secretRef": {"name": "s", "key": "k"}}})
                 } else {
                     json!({"name": "b", "backendRef": {"name": format!("x{n}"), "namespace": ns}})
                 };
                 let aliases = if alias == model { json!([]) } else { json!([format!("m{alias}")]) };
-                json!({"gatewayRef": gateway, "model": format!("m{model}"), "aliases": aliases, "backends": [backend]})
+                let model = format!("m{model}");
+                let fallback = json!({"cached": true, "model": format!("m{spare}")});
+                let failover = if spare < 3 { json!({"fallback": fallback}) } else { json!({}) };
+                json!({"gatewayRef": gateway, "model": model, "aliases": aliases, "backends": [backend], "failover": failover})
             })
             .boxed(),
     }

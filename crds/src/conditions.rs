@@ -77,6 +77,8 @@ reasons! {
     BackendNotFound,
     /// A `backendRef` names a `DeepSeekBackend` that is itself not accepted.
     BackendInvalid,
+    /// `failover.fallback.model` names a model that no route of the gateway serves.
+    ModelNotFound,
     /// A Secret, or the key in it, does not exist.
     SecretNotFound,
     /// A Secret's value cannot be used: empty, not text, too short, or not PEM.

@@ -3,11 +3,17 @@
 use super::cx::Cx;
 use super::duration::human;
 use super::fallback;
+use crate::document::ObjectId;
 use crate::{defaults, document};
 use deepseek_crds::v1alpha1::{Backoff, CircuitBreaker, DeepSeekRouteSpec};
 
-/// Compiles the failover of `route`, whose whole call may take `request_ms`.
-pub(super) fn compile(cx: &mut Cx<'_>, route: &DeepSeekRouteSpec, request_ms: u64) -> document::Failover {
+/// Compiles the failover of `route` on `gateway`, whose whole call may take `request_ms`.
+pub(super) fn compile(
+    cx: &mut Cx<'_>,
+    route: &DeepSeekRouteSpec,
+    gateway: Option<&ObjectId>,
+    request_ms: u64,
+) -> document::Failover {
     let spec = route.failover.as_ref();
     let attempts =
         cx.small("spec.failover.attempts", spec.and_then(|f| f.attempts), 1..=10, defaults::ATTEMPTS);
@@ -30,7 +36,7 @@ pub(super) fn compile(cx: &mut Cx<'_>, route: &DeepSeekRouteSpec, request_ms: u6
         budget_percent,
         hedge_after_ms: hedge_after(cx, route, (attempts, budget_percent), request_ms),
         mid_stream: spec.and_then(|f| f.mid_stream).unwrap_or_default(),
-        fallback: fallback::compile(cx, route),
+        fallback: fallback::compile(cx, route, gateway),
     }
 }
 

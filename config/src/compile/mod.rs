@@ -13,7 +13,7 @@ pub(crate) mod consumer;
 mod cx;
 mod duration;
 mod failover;
-mod fallback;
+pub(crate) mod fallback;
 pub(crate) mod gateway;
 mod labels;
 mod limits;

@@ -41,7 +41,7 @@ pub(super) fn compile(cx: &mut Cx<'_>, object: &DeepSeekRoute) -> (Vec<ObjectId>
         access: access(cx, spec),
         backends: backends(cx, &spec.backends),
         quotas: quota::compile(cx, &spec.quota),
-        failover: failover::compile(cx, spec, timeouts.request_ms),
+        failover: failover::compile(cx, spec, gateway.as_ref(), timeouts.request_ms),
         timeouts,
         balancing: Balancing {
             strategy: balancing.and_then(|b| b.strategy).unwrap_or_default(),

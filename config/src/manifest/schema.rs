@@ -101,6 +101,13 @@ impl Node {
     }
 
     fn check(&self, place: Place<'_>, value: &Value, problems: &mut Vec<String>) {
+        // A unit that was forgotten: quotes alone would not help.
+        if let (Value::Number(number), Some("string")) = (value, self.type_.as_deref())
+            && let Some(problem) = self.wrong_form(&number.to_string())
+        {
+            problems.push(format!("{place}: {problem}."));
+            return;
+        }
         if let Some(expected) = self.mismatch(value) {
             // The value is not shown: a key that stands where a reference should be is a common mistake.
             problems.push(format!("{place}: is {}, but must be {expected}.", words::type_of(value)));
@@ -196,14 +203,18 @@ impl Node {
         }
         let length = text.chars().count();
         if self.length.check(place, len(length), &format!("has {length} characters"), " characters", problems)
-            && let Some((pattern, regex)) = &self.pattern
-            && !regex.is_match(text)
+            && let Some(problem) = self.wrong_form(text)
         {
-            let words = words::pattern(pattern).unwrap_or("does not have the form that is asked for");
-            // What is no base URL may hold a password.
-            let shown = if pattern.starts_with("^http") { String::new() } else { format!("{text:?} ") };
-            problems.push(format!("{place}: {shown}{words}."));
+            problems.push(format!("{place}: {problem}."));
         }
+    }
+
+    fn wrong_form(&self, text: &str) -> Option<String> {
+        let (pattern, _) = self.pattern.as_ref().filter(|(_, regex)| !regex.is_match(text))?;
+        let words = words::pattern(pattern).unwrap_or("does not have the form that is asked for");
+        // What is no base URL may hold a password.
+        let shown = if pattern.starts_with("^http") { String::new() } else { format!("{text:?} ") };
+        Some(format!("{shown}{words}"))
     }
 }
 

@@ -4,6 +4,7 @@
 //!   consumer, route ──choice──▶ gateway (named, or the default)
 //!        │                        ▲
 //!        ├──claims────────────────┤   model names, API key hashes: one holder each, the oldest
+//!   route ──wants─────────────────┘   the model name it falls back on
 //!   route ──refs──▶ backend ──links┘  a backend is needed on every gateway with a permitted reference to it
 //!   any ──secrets──▶ Secret
 //! ```
@@ -13,7 +14,7 @@
 //! away from a younger one that works.
 
 use super::{Resource, World, grants::Grants, secrets::SecretKey};
-use crate::compile::{backend, consumer, gateway, names, route};
+use crate::compile::{backend, consumer, fallback, gateway, names, route};
 use crate::document::{Kind, ObjectId};
 use crate::keys::ApiKeyHash;
 use deepseek_crds::v1alpha1::{AllowedNamespaces, DeepSeekGateway, GatewayRef, NamespacedRef};
@@ -46,6 +47,8 @@ pub(crate) struct Facts {
     pub choice: Option<Choice>,
     /// What it claims, on which gateway.
     pub claims: BTreeSet<(ObjectId, Claim)>,
+    /// What it needs somebody to hold, on which gateway: the model that it falls back on.
+    pub wants: Option<(ObjectId, Claim)>,
     /// Backends it refers to, permitted or not.
     pub refs: BTreeSet<ObjectId>,
     /// Permitted references: backend, and the gateway that needs it.
@@ -76,6 +79,8 @@ impl World {
                     facts.claims = names(&object.spec)
                         .map(|name| (gateway.clone(), Claim::Model(name.to_owned())))
                         .collect();
+                    facts.wants = fallback::model(&object.spec)
+                        .map(|name| (gateway.clone(), Claim::Model(name.to_owned())));
                     facts.links = facts
                         .refs
                         .iter()

@@ -46,6 +46,8 @@ pub struct World {
     choosers: HashMap<Choice, BTreeSet<ObjectId>>,
     /// Who claims what on which gateway, the oldest first.
     claims: HashMap<(ObjectId, Claim), BTreeSet<Age>>,
+    /// Who needs a claim to be held by somebody.
+    wanters: HashMap<(ObjectId, Claim), BTreeSet<ObjectId>>,
     /// Routes by the backends they refer to.
     referrers: HashMap<ObjectId, BTreeSet<ObjectId>>,
     /// Gateways that need a backend, with the number of routes that say so.
@@ -320,6 +322,14 @@ impl World {
         for backend in new.refs.difference(&old.refs) {
             self.referrers.entry(backend.clone()).or_default().insert(id.clone());
         }
+        if new.wants != old.wants {
+            if let Some(claim) = &old.wants {
+                leave(&mut self.wanters, claim, id);
+            }
+            if let Some(claim) = &new.wants {
+                self.wanters.entry(claim.clone()).or_default().insert(id.clone());
+            }
+        }
         self.set_claims(id, &old, &new, touched);
         self.set_links(&old, &new, touched);
         if new != Facts::default() {
@@ -334,11 +344,15 @@ impl World {
             holders.retain(|(_, holder)| holder != id);
             if holders.is_empty() {
                 self.claims.remove(claim);
+                touched.extend(self.wanters.get(claim).into_iter().flatten().cloned());
             }
         }
         let age = self.resources.get(id).map(Resource::age);
         for claim in new.claims.difference(&old.claims) {
             let holders = self.claims.entry(claim.clone()).or_default();
+            if holders.is_empty() {
+                touched.extend(self.wanters.get(claim).into_iter().flatten().cloned());
+            }
             holders.extend(age.clone());
             touched.extend(holders.iter().map(|(_, id)| id.clone()));
         }

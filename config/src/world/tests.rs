@@ -53,6 +53,30 @@ fn a_backend_is_output_on_the_gateways_of_the_routes_that_refer_to_it() {
 }
 
 #[test]
+fn a_route_hears_of_the_coming_and_going_of_the_model_it_falls_back_on() {
+    let mut world = World::default();
+    world.apply(gateway("default", json!({"default": true})));
+    world.apply(backend("main", "https://api.deepseek.com"));
+    let mut chat = to("main");
+    chat["failover"] = json!({"fallback": {"model": "small"}});
+    world.apply(route("chat", OLD, chat));
+    let reason =
+        |world: &World| world.compile(&id(Kind::Route, "chat")).unwrap().verdict.resolved_refs.reason;
+    assert_eq!(reason(&world), Reason::ModelNotFound);
+
+    let mut small = to("main");
+    small["model"] = json!("tiny");
+    small["aliases"] = json!(["small"]);
+    let touched = world.apply(route("small", YOUNG, small.clone()));
+    assert_eq!(touched, BTreeSet::from([id(Kind::Route, "chat"), id(Kind::Route, "small")]));
+    assert_eq!(reason(&world), Reason::ResolvedRefs);
+
+    small["aliases"] = json!([]);
+    assert!(world.apply(route("small", YOUNG, small)).contains(&id(Kind::Route, "chat")));
+    assert_eq!(reason(&world), Reason::ModelNotFound);
+}
+
+#[test]
 fn the_younger_route_takes_over_when_the_older_one_goes() {
     let mut world = World::default();
     world.apply(gateway("default", json!({"default": true})));

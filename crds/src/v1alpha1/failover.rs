@@ -40,7 +40,8 @@ pub struct Failover {
     /// When a backend is left alone for a while. Each gateway pod decides for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub circuit_breaker: Option<CircuitBreaker>,
-    /// What is answered when every backend is out, each marked by a header. Default: an error.
+    /// What is answered when every backend is out, told by the header `x-deepseek-gateway-fallback`: `cached`, `model` or
+    /// `static`. Default: an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Fallback>,
 }

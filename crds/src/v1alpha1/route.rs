@@ -80,7 +80,8 @@ pub struct DeepSeekRouteSpec {
     /// How one of several backends of the same priority is chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balancing: Option<Balancing>,
-    /// Answers that are kept and given again. Calls with `Cache-Control: no-store` have no part in it. Default: none.
+    /// Answers that are kept and given again. The header `x-deepseek-gateway-cache` tells `hit`, `merged` or `miss`, and
+    /// `age` the seconds since a kept answer came. Calls with `Cache-Control: no-store` have no part in it. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
     /// Signs of life to the client while the model thinks.

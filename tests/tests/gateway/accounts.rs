@@ -12,6 +12,7 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(5);
+
 async fn metrics(gateway: &Gateway) -> Result<String> {
     Ok(client().get(gateway.admin_url("/metrics")).send().await?.text().await?)
 }
@@ -99,6 +100,51 @@ async fn the_limit_of_calls_in_flight_is_held_before_sending_and_the_rest_waits_
     }
     assert!(a.stats().peak_concurrency.values().all(|peak| *peak <= 3), "{:?}", a.stats());
     assert_eq!((a.stats().requests, a.stats().status(429)), (20, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_model_without_a_limit_of_its_own_has_that_of_the_others() -> Result<()> {
+    let a = upstream("a").await?;
+    let spec = "  concurrency: {models: [{model: deepseek-flash, limit: 9}], other: 2, queueTimeout: 20s}\n";
+    let other = "---
+apiVersion: deepseekroute.io/v1alpha1
+kind: DeepSeekRoute
+metadata: {name: other}
+spec:
+  model: other
+  backends: [{name: main, model: \"mock/text?header_delay_ms=150\", backendRef: {name: account}}]
+";
+    let gateway = over_account(&a, None, spec, other).await?;
+    let mut body = hello();
+    body["model"] = "other".into();
+    for answer in join_all((0..10).map(|_| chat_json(&gateway, &body))).await {
+        assert_eq!(answer?.0, 200);
+    }
+    let peaks: Vec<u64> = a.stats().peak_concurrency.into_values().collect();
+    assert_eq!(peaks, [2], "all of them, two at a time");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_balance_is_asked_for_and_said_to_be_low_unless_it_is_not_watched() -> Result<()> {
+    let (a, standby) = (upstream("a").await?, upstream("standby").await?);
+    a.set_balance("4.00");
+    let watched = over_account(&a, Some(&standby), "  balance: {low: \"5.00\"}\n", "").await?;
+    eventually("the balance is told, and that it is low", SOON, async || {
+        let report: Value = client().get(watched.admin_url("/status")).send().await?.json().await?;
+        let balance = &report["accounts"][0]["balance"];
+        ensure!(balance["total"] == "4.00" && balance["low"] == true, "{report}");
+        Ok(())
+    })
+    .await;
+    assert_eq!(chat_json(&watched, &hello()).await?.0, 200, "calls go on");
+    drop(watched);
+    let before = (a.stats().endpoint("balance"), standby.stats().endpoint("balance"));
+    let _unwatched = over_account(&a, Some(&standby), "  balance: {watch: false}\n", "").await?;
+    let asked = move |stats: &mock_deepseek::Stats| stats.endpoint("balance") > before.1;
+    standby.wait_for(asked, SOON).await?;
+    assert_eq!(a.stats().endpoint("balance"), before.0, "asked in the same round, if at all");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Which backend is asked: a conversation stays where its prefix is cached, and a backend in trouble is left alone.
 
 use crate::support::{
-    chat, chat_json, client, code, gateway, hello, hello_streamed, route, said, upstream, world,
+    chat, chat_json, client, code, gateway, hello, hello_streamed, post, route, said, upstream, world,
 };
 use anyhow::{Result, ensure};
 use deepseek_tests::gateway::Gateway;
@@ -12,13 +12,16 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(10);
 
+/// A route over backends of the same priority.
+fn leveled(upstreams: &[&Mock], more: &str) -> String {
+    let route = route(upstreams, more);
+    (1..upstreams.len())
+        .fold(route, |route, priority| route.replace(&format!("priority: {priority}"), "priority: 0"))
+}
+
 /// A gateway over backends of the same priority.
 async fn level(upstreams: &[&Mock], more: &str) -> Result<Gateway> {
-    let mut route = route(upstreams, more);
-    for priority in 1..upstreams.len() {
-        route = route.replace(&format!("priority: {priority}"), "priority: 0");
-    }
-    Gateway::standalone(&world(&route)).await
+    Gateway::standalone(&world(&leveled(upstreams, more))).await
 }
 
 /// A conversation by its first words, at its first turn or its second.
@@ -56,6 +59,75 @@ async fn a_conversation_stays_at_its_backend_and_moves_when_that_is_gone() -> Re
         let now = answered_by(&gateway, &conversation(about, 2)).await?;
         assert_eq!(now, 'b', "that of {home} is answered by the one that is left");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_backend_in_the_zone_of_the_gateway_goes_first_and_the_other_one_when_it_is_gone() -> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    let zoned = leveled(&[&a, &b], "")
+        .replace("{name: a,", "{name: a, zone: far,")
+        .replace("{name: b,", "{name: b, zone: near,");
+    let gateway = Gateway::standalone_with(&world(&zoned), &["--zone", "near"]).await?;
+    for about in 0..16 {
+        assert_eq!(answered_by(&gateway, &conversation(about, 1)).await?, 'b', "{about}");
+    }
+    b.kill().await?;
+    assert_eq!(answered_by(&gateway, &conversation(0, 2)).await?, 'a');
+    Ok(())
+}
+
+#[tokio::test]
+async fn by_calls_in_flight_the_backend_with_fewer_is_asked() -> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    for upstream in [&a, &b] {
+        upstream.set_default("hang");
+    }
+    let gateway = level(&[&a, &b], "  balancing: {strategy: LeastInFlight, affinity: None}\n").await?;
+    let mut calls = Vec::new();
+    for count in 1..=6 {
+        calls.push(tokio::spawn(post(&gateway, "/v1/chat/completions", &hello()).send()));
+        eventually(&format!("{count} calls are in flight"), SOON, async || {
+            let in_flight = a.stats().in_flight + b.stats().in_flight;
+            ensure!(in_flight == count, "{in_flight}");
+            Ok(())
+        })
+        .await;
+        assert!(a.stats().in_flight.abs_diff(b.stats().in_flight) <= 1, "one goes after the other");
+    }
+    calls.iter().for_each(tokio::task::JoinHandle::abort);
+    Ok(())
+}
+
+#[tokio::test]
+async fn by_latency_the_faster_backend_gets_most_of_the_calls() -> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    a.set_default("text?header_delay_ms=400");
+    let gateway = level(&[&a, &b], "  balancing: {strategy: PeakEwma, affinity: None}\n").await?;
+    for _ in 0..20 {
+        assert_eq!(chat_json(&gateway, &hello()).await?.0, 200);
+    }
+    assert!(a.stats().requests * 2 < b.stats().requests, "{:?} {:?}", a.stats(), b.stats());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_consumer_stays_at_one_backend_where_the_route_says_so_and_nothing_stays_without_affinity()
+-> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    for balancing in ["{affinity: Consumer}", "{strategy: ConsistentHash, affinity: None}"] {
+        let gateway = level(&[&a, &b], &format!("  balancing: {balancing}\n")).await?;
+        let home = answered_by(&gateway, &conversation(0, 1)).await?;
+        for about in 1..16 {
+            assert_eq!(answered_by(&gateway, &conversation(about, 1)).await?, home, "{balancing} {about}");
+        }
+    }
+    let gateway = level(&[&a, &b], "  balancing: {affinity: None}\n").await?;
+    let mut homes = Vec::new();
+    for _ in 0..40 {
+        homes.push(answered_by(&gateway, &conversation(0, 1)).await?);
+    }
+    assert!(homes.contains(&'a') && homes.contains(&'b'), "{homes:?}");
     Ok(())
 }
 

@@ -160,6 +160,21 @@ async fn another_model_is_asked_for_the_first_time_however_many_calls_come_to_it
     Ok(())
 }
 
+/// The retry budget bounds what is sent again; the first attempt at the other model is none of that.
+#[tokio::test]
+async fn another_model_answers_every_call_of_an_outage_that_lasts() -> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    a.set_default("status=503");
+    let small = "  failover: {attempts: 1, budgetPercent: 0}\n";
+    let gateway = Gateway::standalone(&two_routes(&a, &b, "", small)).await?;
+    for call in 1..=24 {
+        assert_eq!(mark(&chat(&gateway, &hello()).await?), Some("model"), "{call}");
+        assert_eq!(b.stats().requests, call);
+    }
+    assert_eq!(a.stats().requests, 10, "its breaker is open, and the other model answers all the same");
+    Ok(())
+}
+
 #[tokio::test]
 async fn another_model_is_asked_within_its_own_quotas_and_only_for_who_may_use_it() -> Result<()> {
     let (a, b) = (upstream("a").await?, upstream("b").await?);

@@ -30,6 +30,7 @@ pub(super) async fn ask(errand: &mut Errand, spare: &Arc<Route>) -> Option<Serve
     spare.state.requests.fetch_add(1, Ordering::Relaxed);
     let before = std::mem::replace(&mut errand.call, call);
     errand.settlement.route = Arc::clone(spare);
+    // Of that route nothing was asked yet: the first attempt at its backends is no repeated one.
     let attempts = std::mem::take(&mut errand.settlement.attempts);
     // Backends are told apart by their place in a route.
     let trail = std::mem::take(&mut errand.settlement.trail);

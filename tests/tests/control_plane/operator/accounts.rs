@@ -290,3 +290,68 @@ async fn one_pod_asks_for_balances_and_another_takes_over_when_it_goes() {
     poller_is(&room, "gw-1").await;
     assert_eq!(mock.stats().requests, 0, "no call that costs");
 }
+
+/// Each has the whole limit to share among its own pods and asks for itself; what any of them is told goes to both.
+#[tokio::test]
+async fn two_gateways_on_one_account_each_elect_a_pod_and_hear_of_each_others_balance() {
+    let (room, _operator) = Room::with_operator("two-gateways").await;
+    let other = GATEWAY.replace("{name: gw}", "{name: other}").replace("default: true, ", "");
+    let route = "---
+apiVersion: deepseekroute.io/v1alpha1
+kind: DeepSeekRoute
+metadata: {name: other}
+spec:
+  gatewayRef: {name: other}
+  model: deepseek-flash
+  backends: [{name: official, backendRef: {name: account}}]
+";
+    let manifests = [GATEWAY, other.trim_start(), &account("https://api.deepseek.com"), route].concat();
+    room.apply(&manifests).await;
+    let one = FakePod::start(room.installation, &room.namespace, "gw", "gw-0").await.unwrap();
+    let two = FakePod::start(room.installation, &room.namespace, "other", "other-0").await.unwrap();
+    let documents = async |of: &str| {
+        let documents = room.documents(of).await?;
+        let gateway = documents.get(&room.id(Kind::Gateway, of)).context("no gateway")?.body.clone();
+        let backend = documents.get(&room.id(Kind::Backend, "account")).context("no account")?.body.clone();
+        let (Body::Gateway(gateway), Body::Backend(backend)) = (gateway, backend) else {
+            anyhow::bail!("of another kind")
+        };
+        anyhow::Ok((gateway.balance_poller, gateway.pods, backend.parked))
+    };
+    let both = async |parked: bool| {
+        eventually(&format!("both are told, parked: {parked}"), SOON, async || {
+            let expected = |pod: &str| (Some(pod.to_owned()), 1, parked);
+            let found = (documents("gw").await?, documents("other").await?);
+            ensure!(found == (expected("gw-0"), expected("other-0")), "{found:?}");
+            Ok(())
+        })
+        .await;
+    };
+    both(false).await;
+    says(&room, &one, |account| {
+        account.balance = Some(told("9.00", 10));
+        account.learned_concurrency = BTreeMap::from([("deepseek-flash".to_owned(), 40)]);
+        account.refused_keys = 1;
+    });
+    says(&room, &two, |account| {
+        account.balance = Some(told("0.00", 20));
+        account.parked_since = Some("2026-01-02T03:04:05Z".to_owned());
+        account.learned_concurrency = BTreeMap::from([("deepseek-flash".to_owned(), 60)]);
+    });
+    both(true).await;
+    room.condition::<DeepSeekBackend>("account", "Funded", "False", "OutOfBalance").await;
+    let known = status(&room).await.unwrap();
+    assert_eq!(known.balance.as_deref(), Some("0.00 CNY"), "the newest word of either");
+
+    // What was learned is void with more money, and the key was replaced: neither stays in the status.
+    says(&room, &one, |account| account.balance = Some(told("50.00", 30)));
+    says(&room, &two, |account| account.balance = Some(told("50.00", 25)));
+    both(false).await;
+    eventually("nothing that is void is left", SOON, async || {
+        let status = status(&room).await?;
+        ensure!(status.learned_concurrency.is_empty() && status.refused_keys.is_none(), "{status:?}");
+        ensure!(status.balance.as_deref() == Some("50.00 CNY"), "{status:?}");
+        Ok(())
+    })
+    .await;
+}

@@ -160,6 +160,11 @@ spec: {{model: c, backends: [{{name: b, backendRef: {{name: account, namespace: 
 ---
 apiVersion: deepseekroute.io/v1alpha1
 kind: DeepSeekRoute
+metadata: {{name: no-model}}
+spec: {{model: f, failover: {{fallback: {{model: second}}}}, backends: [{{name: b, baseUrl: 'http://b:8000/v1'}}]}}
+---
+apiVersion: deepseekroute.io/v1alpha1
+kind: DeepSeekRoute
 metadata: {{name: broken-backend}}
 spec: {{model: d, backends: [{{name: b, backendRef: {{name: keyless}}}}]}}
 ---
@@ -185,6 +190,9 @@ spec: {{apiKeys: [{{secretRef: {{name: short, key: key}}}}]}}
     room.condition::<DeepSeekRoute>("no-gateway", "Ready", "False", "NotAccepted").await;
     room.condition::<DeepSeekRoute>("no-backend", "ResolvedRefs", "False", "BackendNotFound").await;
     room.condition::<DeepSeekRoute>("no-grant", "ResolvedRefs", "False", "BackendNotFound").await;
+    let no_model =
+        room.condition::<DeepSeekRoute>("no-model", "ResolvedRefs", "False", "ModelNotFound").await;
+    assert!(no_model.message.contains("spec.failover.fallback.model"), "{no_model:?}");
     room.condition::<DeepSeekRoute>("broken-backend", "ResolvedRefs", "False", "BackendInvalid").await;
     room.condition::<DeepSeekBackend>("keyless", "ResolvedRefs", "False", "SecretNotFound").await;
     room.condition::<DeepSeekRoute>("contradiction", "Accepted", "False", "Invalid").await;
@@ -192,6 +200,16 @@ spec: {{apiKeys: [{{secretRef: {{name: short, key: key}}}}]}}
     room.condition::<DeepSeekGateway>("closed", "ResolvedRefs", "False", "SecretNotFound").await;
     room.condition::<DeepSeekRoute>("chat", "Accepted", "True", "Accepted").await;
     room.documents_of("gw", &[(Kind::Gateway, "gw"), (Kind::Route, "chat")]).await;
+
+    // What it falls back on may come later.
+    room.apply(&route("second", "second", "deepseek")).await;
+    room.condition::<DeepSeekRoute>("no-model", "ResolvedRefs", "True", "ResolvedRefs").await;
+    let all =
+        [(Kind::Gateway, "gw"), (Kind::Route, "chat"), (Kind::Route, "no-model"), (Kind::Route, "second")];
+    room.documents_of("gw", &all).await;
+    room.delete("deepseekroute/second").await;
+    room.condition::<DeepSeekRoute>("no-model", "Ready", "False", "ServingLastGood").await;
+    room.delete("deepseekroute/no-model").await;
 
     // The younger of two with the same model waits until the older one is gone.
     room.apply(&route("second", "deepseek-chat", "deepseek")).await;
