@@ -284,8 +284,8 @@ mod tests {
     fn a_body_that_is_not_utf8_is_refused_wherever_that_is() {
         for (body, place) in [
             (&b"{\"model\":\"\xff\",\"messages\":[{}]}"[..], 10),
-            (b"{\"model\":\"m\",\"messages\":[{\"content\":\"\xe4\xbd\"}]}", 38),
-            (b"{\"model\":\"m\",\"messages\":[{}],\"metadata\":\"\xff\"}", 42),
+            (b"{\"model\":\"m\",\"messages\":[{\"content\":\"\xe4\xbd\"}]}", 37),
+            (b"{\"model\":\"m\",\"messages\":[{}],\"metadata\":\"\xff\"}", 41),
             (b"{\"model\":\"m\",\"messages\":[{}],\"\xff\":1}", 30),
         ] {
             let error = check(Endpoint::Chat, &Bytes::from_static(body)).expect_err("not UTF-8");
