@@ -44,19 +44,21 @@ impl Fuzz {
         let chosen = if target.is_empty() { all } else { target };
         let progress = Progress::start("fuzz");
         for (name, program) in build(chosen)? {
-            let runs = feed(&program, &name, time)?;
+            let runs = feed(&program, &name, &kept().join("corpus").join(&name), time)?;
             progress.say(&format!("{name}: {runs} runs"));
         }
         Ok(())
     }
 }
 
-/// Runs every target for a short time: how many passed, and what is wrong with the others.
+/// Runs every target for a short time: how many passed, and what is wrong with the others. What earlier runs found is
+/// left out, so that each run takes as long as any other.
 pub(crate) fn in_short() -> anyhow::Result<(usize, Vec<String>)> {
     let progress = Progress::start("fuzz");
     let (mut passed, mut failures) = (0, Vec::new());
     for (name, program) in build(targets(&folder())?)? {
-        match feed(&program, &name, SHORT) {
+        let grown = tempfile::tempdir().context("failed to create a folder")?;
+        match feed(&program, &name, grown.path(), SHORT) {
             Ok(runs) => {
                 progress.say(&format!("{name}: {runs} runs"));
                 passed += 1;
@@ -83,15 +85,17 @@ fn build(targets: Vec<String>) -> anyhow::Result<Vec<(String, PathBuf)>> {
     targets.into_iter().map(program).collect()
 }
 
-/// Runs one target for `time`, and says how many inputs it was given; libFuzzer says where the input of a crash is.
-fn feed(program: &Path, name: &str, time: Duration) -> anyhow::Result<u64> {
-    let kept = cargo::workspace().join("target/fuzz");
-    let (grown, crashes) = (kept.join("corpus").join(name), kept.join("crashes").join(name));
-    for made in [&grown, &crashes] {
+/// Runs one target for `time`, and says how many inputs it was given. New ones that reach more are put into `grown`;
+/// libFuzzer says where the input of a crash is.
+fn feed(program: &Path, name: &str, grown: &Path, time: Duration) -> anyhow::Result<u64> {
+    let crashes = kept().join("crashes").join(name);
+    for made in [grown, &crashes] {
         fs::create_dir_all(made).with_context(|| format!("failed to create {}", made.display()))?;
     }
+    let fuzz = cargo::workspace().join("fuzz");
     let mut run = Command::new(program);
-    run.arg(grown).arg(cargo::workspace().join("fuzz/corpus").join(name));
+    run.arg(grown).arg(fuzz.join("corpus").join(name));
+    run.arg(format!("-dict={}", fuzz.join("words").display()));
     run.arg(format!("-artifact_prefix={}/", crashes.display()));
     run.arg(format!("-max_total_time={}", time.as_secs()));
     run.args(["-rss_limit_mb=1024", "-timeout=10", "-max_len=4096", "-verbosity=0", "-print_final_stats=1"]);
@@ -108,6 +112,11 @@ fn feed(program: &Path, name: &str, time: Duration) -> anyhow::Result<u64> {
 fn runs(told: &str) -> Option<u64> {
     let number = told.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))?;
     number.trim().parse().ok()
+}
+
+/// Where inputs are kept that were found.
+fn kept() -> PathBuf {
+    cargo::workspace().join("target/fuzz")
 }
 
 fn folder() -> PathBuf {
