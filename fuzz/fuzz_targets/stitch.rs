@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
     for run in runs(sent) {
         transcript.sent(&run);
     }
-    // As the check of requests lets nothing else through, save text that is not UTF-8.
+    // As the check of requests lets nothing else through.
     if serde_json::from_slice::<&RawValue>(request).is_err() {
         return;
     }

@@ -11,7 +11,9 @@ const COUNTED: Usage = Usage { input: 339, cached_input: 320, output: 92 };
 
 fuzz_target!(|data: &[u8]| {
     let mut tap = Tap::default();
-    pieces(data).iter().for_each(|piece| tap.feed(piece));
+    for piece in pieces(data) {
+        tap.feed(&piece);
+    }
     let most = tap.usage().map_or(0, |usage| usage.total().max(usage.cached_input));
     assert!(most <= 2_000_000_000);
 
@@ -23,6 +25,8 @@ fuzz_target!(|data: &[u8]| {
     // Blanks after the object, the last byte of which says how it is cut.
     bytes.push([b' ', b'\t', b'\n', b'\r'][data.len() % 4]);
     let mut tap = Tap::default();
-    pieces(&bytes).iter().for_each(|piece| tap.feed(piece));
+    for piece in pieces(&bytes) {
+        tap.feed(&piece);
+    }
     assert_eq!(tap.usage(), Some(COUNTED));
 });

@@ -6,7 +6,7 @@
 use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use anyhow::Context as _;
@@ -33,7 +33,11 @@ pub(crate) fn workspace() -> &'static Path {
 
 /// Runs `cargo build --workspace` with `arguments`; Cargo's own output goes where ours goes.
 pub(crate) fn build(arguments: &[&str]) -> anyhow::Result<Vec<Executable>> {
-    let mut command = cargo("build");
+    build_by(cargo("build"), arguments)
+}
+
+/// The same by a `command` that has an environment of its own.
+pub(crate) fn build_by(mut command: Command, arguments: &[&str]) -> anyhow::Result<Vec<Executable>> {
     command.args(["--workspace", "--message-format=json-render-diagnostics"]).args(arguments);
     let mut child = command.stdout(Stdio::piped()).spawn().context("failed to start cargo")?;
     let output = child.stdout.take().context("cargo has no output")?;

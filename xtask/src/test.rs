@@ -17,7 +17,7 @@ use kubernetes_assets::Tier as Needs;
 
 use crate::{
     cargo::{self, Executable},
-    setup,
+    fuzz, setup,
 };
 use libtest::Outcome;
 use plan::{Step, Tier};
@@ -27,8 +27,8 @@ use plan::{Step, Tier};
 /// Brings what they need first (see `cargo xtask setup`), builds everything once, and runs the tiers in order. The last
 /// line says `N passed, N failed`; a check counts as one. Stops after the first tier with a failure.
 ///
-/// Tiers: format, unit, lint, then the programs in tests/tests: examples, gateway, charts, control_plane, node,
-/// clients. The charts need helm, control_plane a Kubernetes API, node root and Debian.
+/// Tiers: format, unit, lint, fuzz, then the programs in tests/tests: examples, gateway, failures, charts,
+/// control_plane, node, clients. The charts need helm, control_plane a Kubernetes API, node root and Debian.
 #[derive(Args)]
 pub(crate) struct Test {
     /// Only the tiers that need nothing but Rust: format, unit, lint, examples
@@ -84,7 +84,7 @@ impl Run {
     /// Whether a step makes sense after a failure: tests without programs do not.
     fn can_do(&self, step: &Step) -> bool {
         match step {
-            Step::Tier(tier) => tier.is_check() || !self.built.is_empty(),
+            Step::Tier(tier) => !tier.is_built() || !self.built.is_empty(),
             Step::Setup(_) | Step::Build(_) => true,
         }
     }
@@ -97,12 +97,17 @@ impl Run {
         let result = match &step {
             Step::Setup(needs) => setup::prepare(*needs).map(|()| Outcome::default()),
             Step::Build(arguments) => self.build(arguments),
-            Step::Tier(Tier::Format) => formatted(),
+            Step::Tier(Tier::Format) => check(cargo::cargo("fmt").args(["--all", "--check"])),
             Step::Tier(Tier::Lint) => {
                 let mut clippy = cargo::cargo("clippy");
-                clippy.args(["--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+                clippy.args(["--quiet", "--workspace", "--all-targets", "--features", fuzz::FEATURE]);
+                clippy.args(["--", "-D", "warnings"]);
                 check(&mut clippy)
             }
+            Step::Tier(Tier::Fuzz) => fuzz::in_short().map(|(passed, failures)| {
+                let failed = failures.len();
+                Outcome { passed, failed, ignored: 0, failures }
+            }),
             Step::Tier(Tier::Unit) => self.run_programs(arguments, |it| !it.is_tier()),
             Step::Tier(Tier::Program { name, needs }) => {
                 let ready = if *needs == Needs::Node { build_for_images() } else { Ok(()) };
@@ -187,13 +192,6 @@ fn check(command: &mut Command) -> anyhow::Result<Outcome> {
     let passed = command.status()?.success();
     let line: Vec<_> = command.get_args().map(|it| it.to_string_lossy()).collect();
     Ok(if passed { Outcome::pass() } else { Outcome::failure(format!("cargo {}", line.join(" "))) })
-}
-
-/// Whether the code is formatted, that of the fuzzer's own workspace as well.
-fn formatted() -> anyhow::Result<Outcome> {
-    let mut outcome = check(cargo::cargo("fmt").args(["--all", "--check"]))?;
-    outcome.add(check(cargo::cargo("fmt").args(["--manifest-path", "fuzz/Cargo.toml", "--check"]))?);
-    Ok(outcome)
 }
 
 /// Builds what the images of the node tests hold, as those tests do themselves: here one sees it happen.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::ops::Range;
+use std::str::Utf8Error;
 
 /// A request as far as the gateway understands it.
 #[derive(Debug)]
@@ -90,10 +91,12 @@ const BYTES_PER_TOKEN: u64 = 4;
 
 /// Checks `body` for `endpoint`.
 pub fn check(endpoint: Endpoint, body: &Bytes) -> Result<Call, GatewayError> {
-    if !body.trim_ascii_start().starts_with(b"{") {
-        return Err(not_an_object(body));
+    // Once for the whole body, fields that are not looked at included; the reading of JSON need not look again.
+    let text = str::from_utf8(body).map_err(|error| not_utf8(&error))?;
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(not_an_object(text));
     }
-    let probe: Probe<'_> = serde_json::from_slice(body).map_err(|error| explain(body, &error))?;
+    let probe: Probe<'_> = serde_json::from_str(text).map_err(|error| explain(text, &error))?;
     let model = required(probe.model, "model")?;
     let name: Cow<'_, str> = serde_json::from_str::<CowStr<'_>>(model.get())
         .map(|text| text.0)
@@ -151,22 +154,27 @@ fn check_content<'a>(endpoint: Endpoint, probe: &Probe<'a>) -> Result<&'a RawVal
     }
 }
 
-fn not_an_object(body: &Bytes) -> GatewayError {
-    match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+fn not_utf8(error: &Utf8Error) -> GatewayError {
+    let place = error.valid_up_to();
+    GatewayError::new(Code::InvalidJson, format!("The request body is not UTF-8 (after {place} bytes)."))
+}
+
+fn not_an_object(text: &str) -> GatewayError {
+    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
         Ok(_) => GatewayError::new(Code::InvalidJson, "The request body must be a JSON object."),
-        Err(error) => explain(body, &error),
+        Err(error) => explain(text, &error),
     }
 }
 
-fn explain(body: &Bytes, error: &serde_json::Error) -> GatewayError {
-    if body.iter().all(u8::is_ascii_whitespace) {
+fn explain(text: &str, error: &serde_json::Error) -> GatewayError {
+    if text.trim_ascii().is_empty() {
         return GatewayError::new(Code::InvalidJson, "The request body is empty; a JSON object is needed.");
     }
     // serde_json's message can quote a value of the body; its category and place cannot.
     let what = match error.classify() {
         serde_json::error::Category::Eof => "ends too early",
         serde_json::error::Category::Syntax => "is not valid JSON",
-        _ if body.trim_ascii_start().starts_with(b"{") => "names a field twice",
+        _ if text.trim_ascii_start().starts_with('{') => "names a field twice",
         _ => "must be a JSON object",
     };
     let place = format!("line {} column {}", error.line(), error.column());
@@ -269,6 +277,21 @@ mod tests {
             assert_eq!(error.code, Code::InvalidJson);
             assert!(error.message.contains(what), "{body}: {}", error.message);
             assert!(!error.message.contains("secret"), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_not_utf8_is_refused_wherever_that_is() {
+        for (body, place) in [
+            (&b"{\"model\":\"\xff\",\"messages\":[{}]}"[..], 10),
+            (b"{\"model\":\"m\",\"messages\":[{\"content\":\"\xe4\xbd\"}]}", 37),
+            (b"{\"model\":\"m\",\"messages\":[{}],\"metadata\":\"\xff\"}", 41),
+            (b"{\"model\":\"m\",\"messages\":[{}],\"\xff\":1}", 30),
+        ] {
+            let error = check(Endpoint::Chat, &Bytes::from_static(body)).expect_err("not UTF-8");
+            assert_eq!(error.code, Code::InvalidJson);
+            let message = format!("The request body is not UTF-8 (after {place} bytes).");
+            assert_eq!(error.message, message, "{}", body.escape_ascii());
         }
     }
 

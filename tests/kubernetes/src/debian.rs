@@ -20,8 +20,9 @@ const fn needs(file: &'static str, package: &'static str, tier: Tier) -> DebianP
 }
 
 /// Everything the tests take from Debian.
-pub static PROGRAMS: [DebianProgram; 23] = [
+pub static PROGRAMS: [DebianProgram; 24] = [
     needs("cc", "gcc", Tier::Unit),
+    needs("c++", "g++", Tier::Unit),
     needs("strip", "binutils", Tier::Unit),
     needs("/etc/ssl/certs/ca-certificates.crt", "ca-certificates", Tier::ControlPlane),
     needs("curl", "curl", Tier::ControlPlane),

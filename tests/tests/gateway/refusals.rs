@@ -29,12 +29,14 @@ async fn each_wrong_request_gets_its_status_and_code_in_openais_envelope() -> Re
         body.to_string()
     };
     let hello = hello().to_string();
+    let not_utf8 = &b"{\"model\":\"deepseek-flash\",\"messages\":[{}],\"user\":\"\xff\"}"[..];
     for (request, status, expected) in [
         (send(None, CHAT, hello.clone()), 401, "missing_api_key"),
         (send(Some("sk-wrong"), CHAT, hello.clone()), 401, "invalid_api_key"),
         (send(Some(KEY), CHAT, "{\"model\": \"deepseek-fl".into()), 400, "invalid_json"),
         (send(Some(KEY), CHAT, String::new()), 400, "invalid_json"),
         (send(Some(KEY), CHAT, "[\"deepseek-flash\",false,[{}]]".into()), 400, "invalid_json"),
+        (send(Some(KEY), CHAT, String::new()).body(not_utf8), 400, "invalid_json"),
         (send(Some(KEY), CHAT, "{\"messages\":[{}]}".into()), 400, "missing_required_parameter"),
         (send(Some(KEY), CHAT, with("model", json!("gpt-4o"))), 404, "model_not_found"),
         (send(Some(KEY), CHAT, with("temperature", json!(2.5))), 400, "invalid_value"),

@@ -31,6 +31,8 @@ pub(super) enum Tier {
     Unit,
     /// Whether clippy is content.
     Lint,
+    /// What reads bytes of others, with bytes that nobody thought of. It builds its programs itself, in its own way.
+    Fuzz,
     /// A program in `tests/tests/`.
     Program { name: String, needs: Needs },
 }
@@ -41,20 +43,21 @@ impl Tier {
             Self::Format => "format",
             Self::Unit => "unit",
             Self::Lint => "lint",
+            Self::Fuzz => "fuzz",
             Self::Program { name, .. } => name,
         }
     }
 
     fn needs(&self) -> Needs {
         match self {
-            Self::Format | Self::Unit | Self::Lint => Needs::Unit,
+            Self::Format | Self::Unit | Self::Lint | Self::Fuzz => Needs::Unit,
             Self::Program { needs, .. } => *needs,
         }
     }
 
-    /// Whether it runs no tests.
-    pub(super) fn is_check(&self) -> bool {
-        matches!(self, Self::Format | Self::Lint)
+    /// Whether it runs what the step before the tiers builds.
+    pub(super) fn is_built(&self) -> bool {
+        matches!(self, Self::Unit | Self::Program { .. })
     }
 
     /// Whether it belongs to the quick ones.
@@ -62,6 +65,7 @@ impl Tier {
         match self {
             Self::Program { name, .. } => name == "examples",
             Self::Format | Self::Unit | Self::Lint => true,
+            Self::Fuzz => false,
         }
     }
 }
@@ -104,7 +108,7 @@ fn in_order(mut found: BTreeSet<String>) -> Vec<Tier> {
     let known: Vec<_> = known.collect();
     let others = found.into_iter().map(|name| (name, Needs::Node));
     let programs = known.into_iter().chain(others).map(|(name, needs)| Tier::Program { name, needs });
-    [Tier::Format, Tier::Unit, Tier::Lint].into_iter().chain(programs).collect()
+    [Tier::Format, Tier::Unit, Tier::Lint, Tier::Fuzz].into_iter().chain(programs).collect()
 }
 
 /// The tiers that were asked for: the quick ones, those with these names, or all.
@@ -126,7 +130,7 @@ pub(super) fn steps(tiers: &[Tier]) -> Vec<Step> {
     let mut steps = vec![Step::Setup(needs)];
     let (format, others): (Vec<_>, Vec<_>) = tiers.iter().cloned().partition(|tier| *tier == Tier::Format);
     steps.extend(format.into_iter().map(Step::Tier));
-    if others.iter().any(|tier| !tier.is_check()) {
+    if others.iter().any(Tier::is_built) {
         steps.push(Step::Build(targets(&others)));
     }
     steps.extend(others.into_iter().map(Step::Tier));
@@ -163,7 +167,7 @@ mod tests {
     fn a_program_that_nobody_named_is_run_as_well() {
         assert_eq!(
             names(&all()),
-            ["format", "unit", "lint", "examples", "failures", "charts", "node", "anew"]
+            ["format", "unit", "lint", "fuzz", "examples", "failures", "charts", "node", "anew"]
         );
     }
 
@@ -179,7 +183,7 @@ mod tests {
     fn a_tier_that_does_not_exist_is_refused_with_those_that_do() {
         let error = choose(all(), false, &["chart".to_owned()]).unwrap_err().to_string();
         assert!(
-            error.ends_with("choose from format, unit, lint, examples, failures, charts, node, anew"),
+            error.ends_with("choose from format, unit, lint, fuzz, examples, failures, charts, node, anew"),
             "{error}"
         );
     }
@@ -194,8 +198,11 @@ mod tests {
     }
 
     #[test]
-    fn checks_alone_build_nothing() {
-        let chosen = choose(all(), false, &["lint".to_owned(), "format".to_owned()]).unwrap();
-        assert_eq!(steps(&chosen).len(), 3);
+    fn checks_and_fuzzing_alone_build_no_tests() {
+        let chosen = choose(all(), false, &["lint", "format", "fuzz"].map(str::to_owned)).unwrap();
+        let steps = steps(&chosen);
+
+        assert_eq!(steps.len(), 4);
+        assert!(!steps.iter().any(|step| matches!(step, Step::Build(_))), "{steps:?}");
     }
 }
