@@ -95,6 +95,10 @@ enum After {
 pub async fn dispatch(errand: &mut Errand) -> Result<Served, GatewayError> {
     let route = Arc::clone(&errand.settlement.route);
     let deadline = errand.deadline;
+    if Instant::now() >= deadline {
+        // Nobody waits for what would be begun, and it could cost something.
+        return Err(time_up());
+    }
     let key =
         affinity::key(&route, errand.call.endpoint, &errand.settlement.consumer.name, &errand.call.body);
     let tried = errand.settlement.tried;
