@@ -15,6 +15,9 @@ use tokio::time::Instant;
 /// How long after its deadline an answer may still wait for a client that does not read: one that does has been told by
 /// then that time is up.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long an HTTP/1 connection may be without a request: longer than one that waits for the next head is left alone,
+/// so that what is left over are clients that do not even read the last bytes of an answer.
+const STUCK: Duration = Duration::from_mins(5);
 /// How often that is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -84,20 +87,23 @@ impl Activity {
     }
 
     /// Gives up answers that are past their deadline and wait for a client that does not read: their backends and places
-    /// are free again. Resolves on HTTP/1, where nothing else can follow; an HTTP/2 connection goes on.
+    /// are free again. Resolves on HTTP/1, where nothing else can follow, and where nothing has followed for long; an HTTP/2
+    /// connection goes on.
     pub async fn overstayed(&self) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let now = Instant::now();
-            let (late, one) = {
+            let (late, stuck, one) = {
                 let mut state = self.0.lock();
                 let late = state.answers.extract_if(|_, (until, _)| now >= *until);
-                (late.map(|(_, (_, body))| body).collect::<Vec<_>>(), state.unannounced)
+                let late = late.map(|(_, (_, body))| body).collect::<Vec<_>>();
+                let stuck = state.asked && state.open == 0 && now >= state.since + STUCK;
+                (late, stuck, state.unannounced)
             };
             for body in &late {
                 drop(body.lock().take());
             }
-            if one && !late.is_empty() {
+            if one && (stuck || !late.is_empty()) {
                 return;
             }
         }
@@ -203,6 +209,21 @@ mod tests {
         };
         let (waited, ()) = tokio::join!(until_quiet(&activity), end);
         assert!(waited >= PAUSE * 4 + PAUSE / 2, "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_whose_last_bytes_nobody_reads_is_given_up_and_one_with_a_request_is_not() {
+        let activity = Arc::new(Activity::default());
+        let open = Activity::open(&activity, true);
+        let given_up = tokio::time::timeout(STUCK * 3, activity.overstayed()).await;
+        assert!(given_up.is_err(), "a body may be on its way");
+        drop(open);
+        let start = Instant::now();
+        activity.overstayed().await;
+        assert!(start.elapsed() >= STUCK);
+        drop(Activity::open(&activity, false));
+        let given_up = tokio::time::timeout(STUCK * 3, activity.overstayed()).await;
+        assert!(given_up.is_err(), "HTTP/2 asks for signs of life");
     }
 
     #[tokio::test(start_paused = true)]

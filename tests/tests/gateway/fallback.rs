@@ -1,8 +1,8 @@
 //! Degraded answers: what a client gets when every backend is out.
 
 use crate::support::{
-    chat, chat_json, client, code, gateway, hello, hello_streamed, payloads, post, route, said, upstream,
-    world,
+    KEY, chat, chat_json, client, code, gateway, hello, hello_streamed, payloads, post, route, said,
+    upstream, world,
 };
 use anyhow::Result;
 use deepseek_tests::gateway::Gateway;
@@ -248,5 +248,35 @@ spec: {limits: {maxBufferedBytes: 1048576, maxRequestBodyBytes: 1048576}}
     let response = chat(&gateway, &hello_streamed()).await?;
     assert_eq!((response.status().as_u16(), mark(&response)), (503, None));
     assert_eq!(code(&response.json().await?), "overloaded");
+    Ok(())
+}
+
+#[tokio::test]
+async fn merged_calls_share_no_other_models_answer_with_who_may_not_use_it() -> Result<()> {
+    const OTHER_KEY: &str = "sk-other-0123456789abcdef";
+    let other = format!(
+        "apiVersion: v1
+kind: Secret
+metadata: {{name: team-b}}
+stringData: {{key: {OTHER_KEY}}}
+---
+apiVersion: deepseekroute.io/v1alpha1
+kind: DeepSeekConsumer
+metadata: {{name: team-b, labels: {{team: b}}}}
+spec: {{apiKeys: [{{secretRef: {{name: team-b, key: key}}}}]}}
+---
+"
+    );
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    a.set_default("status=503&header_delay_ms=5000");
+    let access = "  access: {consumers: {matchLabels: {team: a}}}\n";
+    let routes = two_routes(&a, &b, "  cache: {scope: Route}\n", access);
+    let gateway = Gateway::standalone(&format!("{other}{routes}")).await?;
+    let call =
+        |key| client().post(gateway.url("/v1/chat/completions")).bearer_auth(key).json(&hello()).send();
+    let (first, second, theirs) = futures::join!(call(KEY), call(KEY), call(OTHER_KEY));
+    assert_eq!((mark(&first?), mark(&second?)), (Some("model"), Some("model")));
+    assert_eq!(mark(&theirs?), Some("static"));
+    assert_eq!((a.stats().requests, b.stats().requests), (2, 1));
     Ok(())
 }

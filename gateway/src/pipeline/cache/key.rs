@@ -87,8 +87,9 @@ fn end_of_string(json: &[u8], mut at: usize) -> usize {
     json.len()
 }
 
-/// Keys of calls in flight are compared with the time that their callers allow, too: a merged call has one deadline.
-pub type InFlightKey = (Key, Duration);
+/// Keys of calls in flight are compared with the time that their callers allow, too: a merged call has one deadline. So they
+/// are with whether another route stands in: not every caller may use that.
+pub type InFlightKey = (Key, Duration, bool);
 
 #[cfg(test)]
 mod tests {

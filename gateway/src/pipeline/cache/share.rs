@@ -71,7 +71,7 @@ fn place(cache: &Arc<Cache>, errand: &Errand, part: &Part) -> Place {
         return Place::First(call, reader);
     }
     let allowed = errand.deadline.saturating_duration_since(errand.settlement.started.into());
-    let key = (part.key, allowed);
+    let key = (part.key, allowed, errand.spare.is_some());
     let mut in_flight = cache.in_flight.lock();
     if let Some(reader) = in_flight.get(&key).filter(|_| part.shares).and_then(Recording::join) {
         return Place::Joined(reader);
@@ -202,8 +202,10 @@ pub(super) fn is_stream(head: &Head) -> bool {
 /// A good and whole answer of the model that was asked for.
 fn worth_keeping(endpoint: Endpoint, head: &Head, body: Bytes, part: &Part) -> Option<Kept> {
     let content_type = head.headers.get(header::CONTENT_TYPE)?.clone();
+    // What is given again has no headers but its type: a compressed answer could not be read.
     let good = head.status == StatusCode::OK
         && head.refused.is_none()
+        && !head.headers.contains_key(header::CONTENT_ENCODING)
         && !head.headers.contains_key(fallback::HEADER);
     let gave_up = memmem::find(&body, GIVEN_UP).is_some();
     if !good || gave_up || body.is_empty() || endpoint == Endpoint::Messages && has_error_event(&body) {

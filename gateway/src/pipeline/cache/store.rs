@@ -1,6 +1,7 @@
 //! Answers that are kept: bounded in bytes, the least used go first.
 //!
 //! An answer that is past its time stays only where a route falls back on old ones; else it goes with the next sweep.
+//! One that has gone takes memory for as long as a slow client reads it: while those take much, nothing new is kept.
 
 use super::key::Key;
 use crate::pipeline::tap::Usage;
@@ -51,6 +52,8 @@ const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// The store is cut in two, so that readers of one half do not wait for a writer in the other. The largest answer must
 /// be well below half of it.
 const SHARDS: usize = 2;
+/// The part of the store's bytes that answers may take which have gone from it and are still being read: a quarter.
+const GONE: u64 = 4;
 /// Room is set aside for the book-keeping of this many entries at first.
 const EXPECTED: usize = 1024;
 
@@ -64,6 +67,8 @@ impl Weighter<Key, Arc<Kept>> for Bytesize {
 pub struct Store {
     entries: Cache<Key, Arc<Kept>, Bytesize, RandomState>,
     largest: AtomicU64,
+    /// Bytes of all bodies that were kept and that anybody still has.
+    alive: Arc<AtomicU64>,
     swept: Mutex<Option<Instant>>,
 }
 
@@ -76,7 +81,7 @@ impl Default for Store {
             .build()
             .unwrap_or_else(|_| unreachable!("both capacities are given"));
         let entries = Cache::with_options(options, Bytesize, RandomState::new(), DefaultLifecycle::default());
-        Self { entries, largest: AtomicU64::new(0), swept: Mutex::default() }
+        Self { entries, largest: AtomicU64::new(0), alive: Arc::default(), swept: Mutex::default() }
     }
 }
 
@@ -96,19 +101,27 @@ impl Store {
     }
 
     /// Keeps an answer in place of an older one.
-    pub fn put(&self, key: Key, kept: Kept) {
-        if kept.body.len() as u64 + OVERHEAD > self.largest.load(Ordering::Relaxed) {
+    pub fn put(&self, key: Key, mut kept: Kept) {
+        let too_large = kept.body.len() as u64 + OVERHEAD > self.largest.load(Ordering::Relaxed);
+        if too_large || self.gone() > self.entries.capacity() / GONE {
             self.entries.remove(&key);
             return;
         }
+        kept.body = Alive::count(kept.body, &self.alive);
         self.entries.insert(key, Arc::new(kept));
         self.sweep();
     }
 
-    /// Entries, and their bytes.
+    /// Entries, and their bytes with those of entries that are gone and still being read.
     #[must_use]
     pub fn size(&self) -> (usize, u64) {
-        (self.entries.len(), self.entries.weight())
+        (self.entries.len(), self.entries.weight() + self.gone())
+    }
+
+    /// Bytes of entries that are gone and still being read.
+    fn gone(&self) -> u64 {
+        let there = self.entries.weight().saturating_sub(self.entries.len() as u64 * OVERHEAD);
+        self.alive.load(Ordering::Relaxed).saturating_sub(there)
     }
 
     fn sweep(&self) {
@@ -120,6 +133,31 @@ impl Store {
         *swept = Some(now);
         drop(swept);
         self.entries.retain(|_, kept| kept.until.is_none_or(|until| now < until));
+    }
+}
+
+/// A body that is counted as long as anybody has it.
+struct Alive {
+    body: Bytes,
+    alive: Arc<AtomicU64>,
+}
+
+impl Alive {
+    fn count(body: Bytes, alive: &Arc<AtomicU64>) -> Bytes {
+        alive.fetch_add(body.len() as u64, Ordering::Relaxed);
+        Bytes::from_owner(Self { body, alive: Arc::clone(alive) })
+    }
+}
+
+impl AsRef<[u8]> for Alive {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(self.body.len() as u64, Ordering::Relaxed);
     }
 }
 
@@ -167,6 +205,23 @@ mod tests {
         store.put(Key::numbered(1), kept(50_000, None));
         assert!(store.get(&Key::numbered(1)).is_none());
         assert!(store.get(&Key::numbered(2)).is_some());
+    }
+
+    #[tokio::test]
+    async fn while_slow_clients_read_much_that_has_gone_nothing_new_is_kept() {
+        let store = store(100_000);
+        let mut reading = Vec::new();
+        for number in 0..=u8::MAX {
+            store.put(Key::numbered(number), kept(5_000, None));
+            reading
+                .extend(store.get(&Key::numbered(number)).map(|kept| kept.response().into_body().slice(1..)));
+            assert!(store.size().1 <= 135_000, "{:?}", store.size());
+        }
+        assert!(reading.len() < 30, "{} were kept", reading.len());
+        reading.clear();
+        assert!(store.size().1 <= 100_000, "{:?}", store.size());
+        store.put(Key::numbered(9), kept(5_000, None));
+        assert!(store.get(&Key::numbered(9)).is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -97,6 +97,10 @@ enum After {
 pub async fn dispatch(errand: &mut Errand) -> Result<Served, GatewayError> {
     let route = Arc::clone(&errand.settlement.route);
     let deadline = errand.deadline;
+    if Instant::now() >= deadline {
+        // Nobody waits for what would be begun, and it could cost something.
+        return Err(time_up());
+    }
     let key =
         affinity::key(&route, errand.call.endpoint, &errand.settlement.consumer.name, &errand.call.body);
     let mut passed = errand.broken.as_ref().map(|broken| broken.unable).unwrap_or_default();
