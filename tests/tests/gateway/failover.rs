@@ -223,6 +223,7 @@ async fn a_stream_that_breaks_stalls_or_ends_early_gets_one_error_event_and_no_d
         "stall",
         "stall-keep-alive",
         "no-finish",
+        "finish_reason=abort",
         "error-mid",
         "error-mid-open",
     ] {
