@@ -28,7 +28,7 @@ pub enum Side {
 pub enum Next {
     /// Another backend at once; when there is none, this one again after a pause.
     Again,
-    /// This account at once with its next key; when there is none, another backend.
+    /// This account at once with its next key; when there is none, another backend, and never this one again in this call.
     OtherKey,
     /// Another backend; never this one again in this call, nor for going on with its answer.
     Elsewhere,
