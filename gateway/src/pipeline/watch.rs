@@ -3,6 +3,7 @@
 //! In a JSON string quotes are escaped, so an unescaped `"finish_reason":` is always a key.
 
 use super::endpoint::{Endpoint, StreamEnd};
+use crate::upstream::finish::{ABORTED, OUT_OF_RESOURCES};
 use crate::upstream::judge::Cause;
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
@@ -35,8 +36,6 @@ static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"fini
 static CHOICES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"choices\":"));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\":"));
 static OBJECT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"object\":"));
-/// `finish_reason` of an answer that the platform gave up for want of resources.
-const INTERRUPTED: &[u8] = b"insufficient_system_resource";
 
 impl Watch {
     /// Watches a stream of `endpoint`. With `resumes`, `insufficient_system_resource` breaks it; else that is a finish
@@ -96,8 +95,10 @@ impl Watch {
         // Some servers have an empty one in every chunk but the last.
         let mut reasons = opening_with(&FINISH, data, b'"').filter(|reason| !reason.starts_with(b"\""));
         if let Some(reason) = reasons.next() {
-            let gave_up = reason.starts_with(INTERRUPTED);
-            if gave_up && self.resumes {
+            let is =
+                |word: &str| reason.strip_prefix(word.as_bytes()).is_some_and(|rest| rest.starts_with(b"\""));
+            let gave_up = is(OUT_OF_RESOURCES);
+            if is(ABORTED) || (gave_up && self.resumes) {
                 return Chunk::Broken(Cause::OutOfResourcesMidStream);
             }
             self.finished = true;
@@ -205,6 +206,9 @@ mod tests {
         let lack = FINISHED.replace("stop", "insufficient_system_resource");
         let look = chat().look(format!("{TEXT}{lack}").as_bytes());
         assert_eq!(look.broken, Some((TEXT.len(), Cause::OutOfResourcesMidStream)));
+        let aborted = FINISHED.replace("stop", "abort");
+        let look = Watch::new(Endpoint::Chat, false).look(aborted.as_bytes());
+        assert_eq!(look.broken, Some((0, Cause::OutOfResourcesMidStream)), "no word of DeepSeek's");
         let passed = Watch::new(Endpoint::Chat, false).look(lack.as_bytes());
         assert_eq!(passed, Look { data: 1, gave_up: true, ..Look::default() });
         let inner = "data: {\"choices\":[{\"content_filter\":{\"error\":{\"code\":1}}}]}\n\n";

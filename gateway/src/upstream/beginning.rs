@@ -4,6 +4,7 @@
 //! the role, and Anthropic's and OpenAI's opening events are none. An answer in one piece begins when all of it is there
 //! (up to a size): so one that breaks off, or holds nothing, can still be replaced.
 
+use super::finish::gave_up;
 use super::judge::Cause;
 use crate::pipeline::frames::data_of;
 use serde::de::IgnoredAny;
@@ -21,8 +22,6 @@ pub enum Beginning {
     Failed(Cause),
 }
 
-/// `finish_reason` of an answer that the platform gave up for want of resources.
-const INTERRUPTED: &str = "insufficient_system_resource";
 /// Opening events of the other APIs, which carry no content.
 const OPENING: [&str; 8] = [
     "message_start",
@@ -133,7 +132,7 @@ fn of_event(data: &[u8]) -> Beginning {
     }
     match choices.iter().find_map(Choice::finish) {
         None => Beginning::NotYet,
-        Some(INTERRUPTED) => Beginning::Failed(Cause::OutOfResources),
+        Some(reason) if gave_up(reason) => Beginning::Failed(Cause::OutOfResources),
         // An answer cut by its limit or by moderation is an answer, if an empty one.
         // An empty completion is an answer: there may be nothing to fill in.
         Some("stop") if choices.iter().all(|choice| choice.text.is_none()) => {
@@ -165,7 +164,7 @@ pub fn of_answer(body: &[u8]) -> Beginning {
     }
     let Some(choices) = answer.choices else { return Beginning::Begun };
     // Whatever it says: half an answer of which the client has nothing yet can still be replaced.
-    if choices.iter().any(|choice| choice.finish_reason.as_deref() == Some(INTERRUPTED)) {
+    if choices.iter().filter_map(Choice::finish).any(gave_up) {
         return Beginning::Failed(Cause::OutOfResources);
     }
     if choices.iter().any(Choice::says_something) {
@@ -239,6 +238,7 @@ mod tests {
     fn a_first_frame_that_gives_up_is_a_failure() {
         let failed = |frame| matches!(stream(frame), Beginning::Failed(cause) if cause.verdict().counts);
         assert!(failed(r#"{"error":{"message":"busy"}}"#));
+        assert!(failed(r#"{"choices":[{"delta":{"content":""},"finish_reason":"abort"}]}"#));
         assert!(failed(r#"{"type":"error","code":"server_error","message":"busy"}"#));
         assert!(failed(r#"{"type":"response.failed","response":{"error":{"code":"server_error"}}}"#));
         assert!(failed(

@@ -28,7 +28,7 @@ pub enum Side {
 pub enum Next {
     /// Another backend at once; when there is none, this one again after a pause.
     Again,
-    /// This account at once with its next key; when there is none, another backend.
+    /// This account at once with its next key; when there is none, another backend, and never this one again in this call.
     OtherKey,
     /// Another backend; never this one again in this call, nor for going on with its answer.
     Elsewhere,
@@ -121,7 +121,7 @@ causes! {
     ErrorFirst: "its stream began with an error" => Some(ServerError), Backend, Again, true;
     NoContent: "its answer holds no content" => Some(EmptyResponse), Backend, Again, false;
     EndedUnbegun: "its stream ended before it began" => Some(EmptyResponse), Backend, Again, true;
-    OutOfResources: "it ran out of resources (insufficient_system_resource)" => Some(ServerError), Backend, Again, true;
+    OutOfResources: "it gave the answer up (insufficient_system_resource, abort)" => Some(ServerError), Backend, Again, true;
     BrokenAnswer: "it closed the connection in the middle of its answer" => Some(ConnectFailure), Backend, Again, true;
     // Nothing was sent.
     Unfit: "it cannot carry what the request asks for" => None, Route, Elsewhere, false;
@@ -141,7 +141,7 @@ causes! {
     SilentStream: "it sent nothing at all for too long" => None, Backend, Resume, true;
     EndedEarly: "it ended the stream before the end of the answer" => None, Backend, Resume, true;
     ErrorMidStream: "it sent an error in the middle of the stream" => None, Backend, Resume, true;
-    OutOfResourcesMidStream: "it gave up in the middle of the answer (insufficient_system_resource)" => None, Backend, Resume, true;
+    OutOfResourcesMidStream: "it gave up in the middle of the answer (insufficient_system_resource, abort)" => None, Backend, Resume, true;
     TimeUpMidStream: "the call took longer than its deadline" => None, Clock, Never, false;
     NoRoomMidStream: "the gateway had no memory left for its answer" => None, Gateway, Never, false;
 }

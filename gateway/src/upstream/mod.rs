@@ -7,6 +7,7 @@ pub mod beginning;
 pub mod breaker;
 pub mod client;
 pub mod failure;
+pub mod finish;
 pub mod headers;
 pub mod judge;
 pub mod sliding;

@@ -136,6 +136,19 @@ spec:
 }
 
 #[tokio::test]
+async fn an_account_that_refuses_the_call_is_asked_once_though_there_is_no_other() -> Result<()> {
+    for scenario in ["unauthorized", "no-balance", "forbidden", "not-found", "model-retired"] {
+        let a = upstream("a").await?;
+        a.set_default(scenario);
+        let gateway = gateway(&[&a], FAST).await?;
+        let (status, answer) = chat_json(&gateway, &hello()).await?;
+        assert_eq!(status, 502, "{scenario}: {answer}");
+        assert_eq!(a.stats().requests, 1, "{scenario}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn headers_and_keep_alives_without_a_token_are_no_answer() -> Result<()> {
     for scenario in ["first_token_delay_ms=10000", "header_delay_ms=10000", "keep-alive-forever"] {
         let (a, b) = (upstream("a").await?, upstream("b").await?);
@@ -223,6 +236,7 @@ async fn a_stream_that_breaks_stalls_or_ends_early_gets_one_error_event_and_no_d
         "stall",
         "stall-keep-alive",
         "no-finish",
+        "finish_reason=abort",
         "error-mid",
         "error-mid-open",
     ] {

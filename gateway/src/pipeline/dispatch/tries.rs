@@ -180,7 +180,8 @@ impl Run<'_> {
             return After::Another;
         }
         settlement.trail.tried.insert(at);
-        if verdict.next == Next::Elsewhere {
+        // With no other key left, what was refused would be refused again.
+        if matches!(verdict.next, Next::Elsewhere | Next::OtherKey) {
             settlement.trail.barred.insert(at);
         }
         if let Some(after) = failure.retry_after {

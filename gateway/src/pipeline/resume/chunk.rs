@@ -6,9 +6,6 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// `finish_reason` of an answer that the platform gave up for want of resources.
-pub const OUT_OF_RESOURCES: &str = "insufficient_system_resource";
-
 /// The data of one event.
 pub enum Payload<'a> {
     /// None: a comment, a blank line.

@@ -4,9 +4,10 @@
 //! half frame, no half character. It reads each event once and remembers text; what it cannot remember truly it gives
 //! up, and says why.
 
-use super::chunk::{Choice, Chunk, Delta, OUT_OF_RESOURCES, Payload, text};
+use super::chunk::{Choice, Chunk, Delta, Payload, text};
 use super::outcome::Outcome;
 use super::usage::Reported;
+use crate::upstream::finish::{ABORTED, OUT_OF_RESOURCES, gave_up};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use std::fmt::Write as _;
@@ -115,13 +116,13 @@ impl Transcript {
     /// Whether an event breaks the answer off. What it tells of the tokens used is kept; it must not be added.
     pub fn interrupted_by(&mut self, event: &[u8]) -> Option<Interruption> {
         // Told without parsing, as nearly every event is none.
-        let suspect = memchr::memmem::find(event, b"\"error\"").is_some()
-            || memchr::memmem::find(event, OUT_OF_RESOURCES.as_bytes()).is_some();
+        let holds = |word: &str| memchr::memmem::find(event, word.as_bytes()).is_some();
+        let suspect = holds("\"error\"") || holds(OUT_OF_RESOURCES) || holds(ABORTED);
         let Payload::Chunk(chunk, _) = suspect.then(|| Payload::of(event))? else { return None };
         if chunk.is_error() {
             return Some(Interruption::Error);
         }
-        let given_up = |choice: &Choice<'_>| choice.finish() == Some(OUT_OF_RESOURCES);
+        let given_up = |choice: &Choice<'_>| choice.finish().is_some_and(gave_up);
         if !chunk.choices.as_ref()?.iter().any(given_up) {
             return None;
         }

@@ -20,6 +20,7 @@ const BREAKS: &[&str] = &[
     "error_after=6",
     "error_after=6&error_then=stall",
     "answer=[a deepseek-flash] You said: tell&finish_reason=insufficient_system_resource",
+    "answer=[a deepseek-flash] You said: tell&finish_reason=abort",
 ];
 
 /// A route that resumes, and does not wait long where the backend will only be silent.
