@@ -107,17 +107,15 @@ async fn the_limit_of_calls_in_flight_is_held_before_sending_and_the_rest_waits_
 async fn a_model_without_a_limit_of_its_own_has_that_of_the_others() -> Result<()> {
     let a = upstream("a").await?;
     let spec = "  concurrency: {models: [{model: deepseek-flash, limit: 9}], other: 2, queueTimeout: 20s}\n";
-    let other = format!(
-        "---
+    let other = "---
 apiVersion: deepseekroute.io/v1alpha1
 kind: DeepSeekRoute
-metadata: {{name: other}}
+metadata: {name: other}
 spec:
   model: other
-  backends: [{{name: main, model: \"mock/text?header_delay_ms=150\", backendRef: {{name: account}}}}]
-"
-    );
-    let gateway = over_account(&a, None, spec, &other).await?;
+  backends: [{name: main, model: \"mock/text?header_delay_ms=150\", backendRef: {name: account}}]
+";
+    let gateway = over_account(&a, None, spec, other).await?;
     let mut body = hello();
     body["model"] = "other".into();
     for answer in join_all((0..10).map(|_| chat_json(&gateway, &body))).await {
