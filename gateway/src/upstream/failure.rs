@@ -80,7 +80,7 @@ impl Failure {
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let number = |name: &str| text(name)?.parse::<f64>().ok();
+    let number = |name: &str| text(name)?.parse::<f64>().ok().filter(|number| number.is_finite());
     let millis = number("retry-after-ms").map(|ms| ms / 1000.0);
     let seconds = millis.or_else(|| number(header::RETRY_AFTER.as_str()));
     if let Some(seconds) = seconds {
@@ -119,8 +119,10 @@ mod tests {
         assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(2)));
         headers.insert("retry-after-ms", HeaderValue::from_static("150"));
         assert_eq!(retry_after(&headers, now), Some(Duration::from_millis(150)));
-        headers.insert("retry-after-ms", HeaderValue::from_static("soon"));
-        assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(2)));
+        for nothing in ["soon", "nan", "inf"] {
+            headers.insert("retry-after-ms", HeaderValue::from_static(nothing));
+            assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(2)), "{nothing}");
+        }
         headers.insert("retry-after", HeaderValue::from_static("Thu, 01 Jan 1970 00:00:07 GMT"));
         assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(7)));
     }
