@@ -217,11 +217,16 @@ impl Relay {
     }
 
     /// Ready with what is due, or with nothing where the timer was early: it is moved on when it fires, not with every
-    /// piece.
+    /// piece. Only what is due earlier, as the end of a stream is after its end mark, moves it before that.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Step>> {
         if self.next_due().is_none() {
             // The timer is of what was due before, and would be ready for ever.
             return Poll::Pending;
+        }
+        if let State::Flowing(flow) = &self.state
+            && flow.due() < self.timer.deadline()
+        {
+            self.set_timer();
         }
         ready!(self.timer.as_mut().poll(cx));
         let now = Instant::now();

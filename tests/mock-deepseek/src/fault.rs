@@ -95,6 +95,9 @@ impl Script {
     fn advance(&mut self) {
         let Some(frame) = self.frames.next() else {
             self.over = true;
+            if self.setting.scenario.stays_open {
+                self.queue.push_back(Step::Stall);
+            }
             if self.setting.scenario.close_after {
                 self.queue.push_back(Step::CloseAfter);
             }
@@ -286,6 +289,7 @@ mod tests {
     #[test]
     fn ends_can_be_left_out() {
         assert_eq!(sends("no_done=true"), "a b c end");
+        assert_eq!(sends("stays_open=true"), "a b c end done Stall");
         assert_eq!(sends("no_finish=true"), "a b c done");
         assert_eq!(sends("garbage_at=2"), "a data: {\"id\":\n\n c end done");
     }

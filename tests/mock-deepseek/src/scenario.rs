@@ -134,6 +134,8 @@ pub struct Scenario {
     pub cut: Cut,
     /// Sends n frames, then nothing, and keeps the connection open.
     pub stall_after: Option<u32>,
+    /// Sends all of the answer, and then keeps the body and its connection open.
+    pub stays_open: bool,
     /// While stalled, a `: keep-alive` comment every so many milliseconds.
     pub stall_keep_alive_ms: u64,
     /// Sends n frames, then an error frame; 0 makes it the first frame of a 200.

@@ -162,3 +162,17 @@ async fn the_only_backend_that_takes_calls_has_all_the_time_there_is() -> Result
     }
     Ok(())
 }
+
+/// Clients read a stream to the end of its body, behind the end mark.
+#[tokio::test]
+async fn a_backend_that_does_not_close_behind_the_end_mark_keeps_nobody_waiting() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("text?stays_open=true");
+    let gateway = gateway(&[&a], "  keepAlive: {interval: 1m}\n").await?;
+    let started = Instant::now();
+    let text = chat(&gateway, &hello_streamed()).await?.text().await?;
+    assert_eq!(payloads(&text).last(), Some(&"[DONE]"), "{text}");
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    a.wait_for(|stats| stats.cancelled == 1, SOON).await?;
+    Ok(())
+}
