@@ -22,6 +22,8 @@ pub struct Broken {
     resumption: Box<Resumption>,
     /// Backends that cannot go on with it.
     pub unable: Set,
+    /// Whether a backend has said that nothing is left to say.
+    pub silent: bool,
 }
 
 impl Broken {
@@ -98,7 +100,7 @@ fn plan(flow: &Flow) -> Result<Plan, Outcome> {
     if all.without(unable).is_empty() {
         return Err(Outcome::Unsupported);
     }
-    Ok(Plan::Ask(Broken { resumption, unable }))
+    Ok(Plan::Ask(Broken { resumption, unable, silent: false }))
 }
 
 /// Asks backends to go on until one does.

@@ -101,7 +101,9 @@ impl Run<'_> {
         let half = others.then(|| self.errand.deadline.saturating_duration_since(Instant::now()) / 2);
         let begin = policy.into_iter().chain(half).min();
         let byte_idle = Duration::from_millis(timeouts.byte_idle_ms);
-        let may_be_silent = self.errand.broken.is_some();
+        // That nothing is left to say is believed of the last one that can be asked, and where two say so: a backend in
+        // trouble says it as well.
+        let may_be_silent = self.errand.broken.as_ref().is_some_and(|broken| broken.silent || !others);
         let differs = answer::differs(self.route.backends[at].flavor, self.errand.call.endpoint);
         let most_whole = if differs { MAX_WHOLE_RETOLD } else { MAX_WHOLE };
         (Limits { begin, byte_idle, may_be_silent, most_whole }, begin < policy)
@@ -160,9 +162,15 @@ impl Run<'_> {
         let Try { at, backend, permit, held, key, hurried, .. } = attempt;
         let settlement = &mut self.errand.settlement;
         let verdict = failure.verdict();
+        let silent = failure.cause == Cause::NoContent;
+        let may_be_right = self.errand.broken.as_mut().is_some_and(|broken| {
+            broken.silent |= silent;
+            silent
+        });
         let another_key = tell_account(&held.slot, &failure, key.as_deref());
+        let spared = |kind| another_key || may_be_right || (hurried && kind == RetryOn::Timeout);
         match verdict.kind {
-            Some(kind) if verdict.counts && !another_key && !(hurried && kind == RetryOn::Timeout) => {
+            Some(kind) if verdict.counts && !spared(kind) => {
                 permit.failed(judge::name(kind), kind == RetryOn::Timeout);
             }
             _ => drop(permit),

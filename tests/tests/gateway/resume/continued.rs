@@ -66,6 +66,27 @@ async fn whichever_way_a_stream_breaks_the_client_reads_one_unbroken_answer() ->
 }
 
 #[tokio::test]
+async fn that_nothing_is_left_to_say_takes_two_to_be_believed() -> Result<()> {
+    let whole = unbroken(&ask(false)).await?;
+    let (a, b, c) = (upstream("a").await?, upstream("b").await?, upstream("c").await?);
+    a.set_default("cut_after=6");
+    b.set_default("empty-all");
+    let gateway = gateway(&[&a, &b, &c], RESUME).await?;
+    let heard = hear(&gateway, &ask(false)).await?;
+    assert_eq!(heard.in_essence(), whole.in_essence());
+    assert_eq!([&a, &b, &c].map(|upstream| upstream.stats().requests), [1, 1, 1]);
+
+    // Cut behind the last word, before the finish.
+    a.set_default(format!("answer={}&cut_after=5", "[a deepseek-flash] all said").as_str());
+    b.set_default("empty-all");
+    c.set_default("empty-all");
+    let heard = hear(&gateway, &ask(false)).await?;
+    assert_eq!((heard.content.as_str(), heard.done), ("[a deepseek-flash] all said", true));
+    assert_eq!([&a, &b, &c].map(|upstream| upstream.stats().requests), [2, 2, 2]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_backend_that_stalls_is_left_at_once() -> Result<()> {
     for scenario in
         ["stall_after=6", "stall_after=6&stall_keep_alive_ms=50", "error_after=6&error_then=stall"]
