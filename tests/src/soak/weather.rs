@@ -11,7 +11,7 @@ use std::time::Duration;
 /// as one is set, an upstream is well.
 const FAULTS: &[&str] = &[
     // Slow.
-    "slow?chunk_delay_ms=10",
+    "chunk_delay_ms=10",
     "slow-headers?header_delay_ms=700",
     "slow-first-token?first_token_delay_ms=600",
     "slow-first-token?first_token_delay_ms=5000",
