@@ -195,6 +195,31 @@ async fn a_backend_that_has_recovered_is_tried_by_one_request_and_then_used_agai
     Ok(())
 }
 
+#[tokio::test]
+async fn a_backend_that_has_recovered_is_given_its_calls_back_bit_by_bit() -> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    a.set_default("overloaded");
+    let slowly = "  balancing: {affinity: None}\n  failover: {circuitBreaker: {minRequests: 2, openFor: 100ms, slowStart: 5m}}\n";
+    let gateway = gateway(&[&a, &b], slowly).await?;
+    for _ in 0..2 {
+        assert_eq!(chat_json(&gateway, &hello()).await?.0, 200);
+    }
+    a.set_default("text");
+    eventually("a trial closes its breaker", SOON, async || {
+        ensure!(answered_by(&gateway, &hello()).await? == 'a');
+        Ok(())
+    })
+    .await;
+    let mut answers = Vec::new();
+    for _ in 0..100 {
+        answers.push(answered_by(&gateway, &hello()).await?);
+    }
+    let its = answers.iter().filter(|by| **by == 'a').count();
+    // A tenth at first, which grows over five minutes; the other one stands in for the rest.
+    assert!((1..50).contains(&its), "{its} of 100");
+    Ok(())
+}
+
 /// F17: however many backends fail, a call is a few attempts and a backend gets little more than its calls.
 #[tokio::test]
 async fn when_every_backend_fails_attempts_are_capped_and_repeated_ones_bounded_by_the_budget() -> Result<()>
