@@ -3,7 +3,7 @@
 //! In a JSON string quotes are escaped, so an unescaped `"finish_reason":` is always a key.
 
 use super::endpoint::{Endpoint, StreamEnd};
-use crate::upstream::finish::{ABORTED, OUT_OF_RESOURCES};
+use crate::upstream::finish::{ABORTED, FAILED, OUT_OF_RESOURCES};
 use crate::upstream::judge::Cause;
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
@@ -98,7 +98,7 @@ impl Watch {
             let is =
                 |word: &str| reason.strip_prefix(word.as_bytes()).is_some_and(|rest| rest.starts_with(b"\""));
             let gave_up = is(OUT_OF_RESOURCES);
-            if is(ABORTED) || (gave_up && self.resumes) {
+            if is(ABORTED) || is(FAILED) || (gave_up && self.resumes) {
                 return Chunk::Broken(Cause::OutOfResourcesMidStream);
             }
             self.finished = true;
@@ -206,9 +206,15 @@ mod tests {
         let lack = FINISHED.replace("stop", "insufficient_system_resource");
         let look = chat().look(format!("{TEXT}{lack}").as_bytes());
         assert_eq!(look.broken, Some((TEXT.len(), Cause::OutOfResourcesMidStream)));
-        let aborted = FINISHED.replace("stop", "abort");
-        let look = Watch::new(Endpoint::Chat, false).look(aborted.as_bytes());
-        assert_eq!(look.broken, Some((0, Cause::OutOfResourcesMidStream)), "no word of DeepSeek's");
+        for word in ["abort", "error"] {
+            let aborted = FINISHED.replace("stop", word);
+            let look = Watch::new(Endpoint::Chat, false).look(aborted.as_bytes());
+            assert_eq!(
+                look.broken,
+                Some((0, Cause::OutOfResourcesMidStream)),
+                "{word} is none of DeepSeek's"
+            );
+        }
         let passed = Watch::new(Endpoint::Chat, false).look(lack.as_bytes());
         assert_eq!(passed, Look { data: 1, gave_up: true, ..Look::default() });
         let inner = "data: {\"choices\":[{\"content_filter\":{\"error\":{\"code\":1}}}]}\n\n";
