@@ -148,6 +148,7 @@ impl Flow {
         (self.rest, self.held) = (None, None);
         let at = self.place();
         self.errand.settlement.trail.tried.extend(at);
+        self.errand.settlement.trail.broke.extend(at);
     }
 
     /// Another backend goes on with it.

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 pub struct Trail {
     /// Those that failed in this call, before their answer or within it: asked again where no other is left.
     pub tried: Set,
+    /// Those of them whose answer broke.
+    pub broke: Set,
     /// Those that were asked and are never asked again in this call.
     pub barred: Set,
     /// Before when those that named a time are not asked again.

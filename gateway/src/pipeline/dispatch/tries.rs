@@ -4,6 +4,7 @@ use super::answered::retold;
 use super::asked::Asked;
 use super::{After, Held, Run, Served};
 use crate::flavor::answer;
+use crate::pipeline::mend::Broken;
 use crate::pipeline::resume::stitch::Stitch;
 use crate::pipeline::settle::Settlement;
 use crate::pipeline::shed::Reason;
@@ -101,12 +102,19 @@ impl Run<'_> {
         let half = others.then(|| self.errand.deadline.saturating_duration_since(Instant::now()) / 2);
         let begin = policy.into_iter().chain(half).min();
         let byte_idle = Duration::from_millis(timeouts.byte_idle_ms);
-        // That nothing is left to say is believed of the last one that can be asked, and where two say so: a backend in
-        // trouble says it as well.
-        let may_be_silent = self.errand.broken.as_ref().is_some_and(|broken| broken.silent || !others);
+        let may_be_silent = self.errand.broken.as_ref().is_some_and(|broken| self.may_be_silent(broken, at));
         let differs = answer::differs(self.route.backends[at].flavor, self.errand.call.endpoint);
         let most_whole = if differs { MAX_WHOLE_RETOLD } else { MAX_WHOLE };
         (Limits { begin, byte_idle, may_be_silent, most_whole }, begin < policy)
+    }
+
+    /// Whether the backend at `at` is believed that nothing is left to say. One in trouble says it as well: two have to say
+    /// it, where the route has another one that could, whether that takes calls at present or not.
+    fn may_be_silent(&self, broken: &Broken, at: usize) -> bool {
+        let gone = broken.unable.or(self.errand.settlement.trail.broke).or(Set::of(at));
+        let others = self.route.backends.iter().enumerate();
+        let mut others = others.filter(|(_, backend)| backend.uris.contains_key(&self.errand.call.endpoint));
+        broken.silent || others.all(|(other, _)| gone.contains(other))
     }
 
     /// Whether another backend than the one at `at` would be asked if that one failed now. One that takes no calls is no
@@ -189,7 +197,7 @@ impl Run<'_> {
         }
         settlement.trail.tried.insert(at);
         // With no other key left, what was refused would be refused again.
-        if matches!(verdict.next, Next::Elsewhere | Next::OtherKey) {
+        if matches!(verdict.next, Next::Elsewhere | Next::OtherKey) || may_be_right {
             settlement.trail.barred.insert(at);
         }
         if let Some(after) = failure.retry_after {

@@ -83,6 +83,11 @@ async fn that_nothing_is_left_to_say_takes_two_to_be_believed() -> Result<()> {
     let heard = hear(&gateway, &ask(false)).await?;
     assert_eq!((heard.content.as_str(), heard.done), ("[a deepseek-flash] all said", true));
     assert_eq!([&a, &b, &c].map(|upstream| upstream.stats().requests), [2, 2, 2]);
+
+    // One that is out cannot say it.
+    c.kill().await?;
+    let heard = hear(&gateway, &ask(false)).await?;
+    assert!(!heard.done && heard.errors.len() == 1, "{heard:?}");
     Ok(())
 }
 

@@ -113,14 +113,20 @@ async fn cut_at_any_byte_the_whole_text_arrives_once() -> Result<()> {
 }
 
 #[tokio::test]
-async fn cut_twice_at_any_byte_the_whole_text_arrives_once() -> Result<()> {
+async fn cut_twice_at_any_byte_the_whole_text_arrives_once_or_the_client_is_told_that_its_end_is_missing()
+-> Result<()> {
     let rig = Rig::new(&[Flavor::DeepSeek, Flavor::DeepSeek]).await?;
     for at in 0..rig.stream.len() {
         let again = Scenario { cut_at: Some(at * 7 % 1500), ..says() };
         rig.others[0].set_for_user(&format!("cut-{at}"), again);
     }
     for (at, heard, text) in rig.cuts(3).await? {
-        assert_whole(at, &heard, &text);
+        // Where only the end was missing and the second broke as well, the third is alone in saying that nothing is left.
+        if heard.content == SAID && heard.finish.is_empty() {
+            assert!(!heard.done && heard.errors.len() == 1, "cut at {at}: {text}");
+        } else {
+            assert_whole(at, &heard, &text);
+        }
     }
     Ok(())
 }
