@@ -6,7 +6,7 @@
 use super::dispatch::{Errand, Held, Served};
 use super::endpoint::StreamEnd;
 use super::frames::{Framer, data_of};
-use super::relay::InFlight;
+use super::in_flight::InFlight;
 use super::resume::stitch::Stitched;
 use super::resume::thread::Thread;
 use super::settle::{Ending, Settlement};

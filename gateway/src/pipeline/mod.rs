@@ -14,6 +14,7 @@ pub mod fallback;
 pub mod flow;
 pub mod frames;
 pub mod identify;
+pub mod in_flight;
 pub mod mend;
 pub mod metrics;
 pub mod models;

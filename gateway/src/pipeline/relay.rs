@@ -21,7 +21,6 @@ use crate::upstream::judge::Cause;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body::SizeHint;
-use prometheus_client::metrics::gauge::Gauge;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -74,31 +73,6 @@ pub struct Manner {
     pub interval: Duration,
     /// When the call must be over.
     pub deadline: Instant,
-}
-
-/// Counts one on a gauge while it lives.
-pub struct InFlight(Gauge);
-
-impl InFlight {
-    /// Adds one.
-    #[must_use]
-    pub fn enter(gauge: &Gauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-
-    /// Adds one, where there are fewer than `most`.
-    pub fn enter_below(gauge: &Gauge, most: i64) -> Option<Self> {
-        let before = gauge.inc();
-        let entered = Self(gauge.clone());
-        (before < most).then_some(entered)
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }
 
 impl Relay {

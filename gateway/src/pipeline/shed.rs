@@ -4,8 +4,8 @@
 //! given back on drop. A request is held to the limits that were current when it began.
 
 use super::error::{Code, GatewayError};
+use super::in_flight::InFlight;
 use super::metrics::Metrics;
-use super::relay::InFlight;
 use crate::drain::Token;
 use crate::snapshot::Settings;
 use parking_lot::Mutex;

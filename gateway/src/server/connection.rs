@@ -5,7 +5,7 @@
 
 use super::activity::Activity;
 use crate::drain::Phase;
-use crate::pipeline::relay::InFlight;
+use crate::pipeline::in_flight::InFlight;
 use crate::pipeline::{Context, handle};
 use http::{HeaderValue, Version, header};
 use hyper::service::service_fn;

@@ -44,18 +44,24 @@ async fn twenty_identical_calls_in_flight_are_one_request_and_get_the_same_bytes
     Ok(())
 }
 
+/// What a second caller gets of a stream that flows: the same as the first.
+async fn second_of_two(gateway: &Gateway) -> Result<String> {
+    let mut first = chat(gateway, &hello_streamed()).await?;
+    let begun = first.chunk().await?.expect("it has begun");
+    let second = chat(gateway, &hello_streamed()).await?;
+    assert_eq!(found(&second), "merged");
+    let second = second.text().await?;
+    let first = [&begun[..], &first.bytes().await?].concat();
+    assert_eq!(payloads(&second), payloads(std::str::from_utf8(&first)?));
+    Ok(second)
+}
+
 #[tokio::test]
 async fn who_comes_while_a_stream_flows_gets_all_of_it() -> Result<()> {
     let a = upstream("a").await?;
     a.set_default("chunks=40&chunk_delay_ms=50");
     let gateway = gateway(&[&a], MERGE).await?;
-    let mut first = chat(&gateway, &hello_streamed()).await?;
-    let begun = first.chunk().await?.expect("it has begun");
-    let second = chat(&gateway, &hello_streamed()).await?;
-    assert_eq!(found(&second), "merged");
-    let second = second.text().await?;
-    let first = [&begun[..], &first.bytes().await?].concat();
-    assert_eq!(payloads(&second), payloads(std::str::from_utf8(&first)?));
+    let second = second_of_two(&gateway).await?;
     assert_eq!(payloads(&second).last(), Some(&"[DONE]"));
     assert_eq!(a.stats().requests, 1);
     Ok(())
@@ -114,13 +120,7 @@ async fn a_cut_stream_ends_with_one_error_event_for_everybody() -> Result<()> {
     let a = upstream("a").await?;
     a.set_default("cut_after=6&chunk_delay_ms=300");
     let gateway = gateway(&[&a], MERGE).await?;
-    let mut first = chat(&gateway, &hello_streamed()).await?;
-    let begun = first.chunk().await?.expect("it has begun");
-    let second = chat(&gateway, &hello_streamed()).await?;
-    assert_eq!(found(&second), "merged");
-    let second = second.text().await?;
-    let first = [&begun[..], &first.bytes().await?].concat();
-    assert_eq!(payloads(&second), payloads(std::str::from_utf8(&first)?));
+    let second = second_of_two(&gateway).await?;
     assert_eq!(second.matches("stream_interrupted").count(), 1, "{second}");
     assert!(!second.contains("[DONE]"), "{second}");
     assert_eq!(a.stats().requests, 1);
