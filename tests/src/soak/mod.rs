@@ -69,8 +69,8 @@ impl Soak {
         }
         vitals.sample(&world.gateway).await?;
         let left = world.wait_for_rest(vitals.first().files).await?;
-        let attempts = vitals::Attempts::read(&world.gateway).await?;
-        Ok(Report { soak: self, tally, vitals, attempts, left, leaks: world.leaks() })
+        let work = vitals::Work::read(&world.gateway).await?;
+        Ok(Report { soak: self, tally, vitals, work, left, leaks: world.leaks() })
     }
 
     /// Takes vitals and tells of them, for ever.

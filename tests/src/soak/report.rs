@@ -2,7 +2,7 @@
 
 use super::Soak;
 use super::tally::{Counts, Tally};
-use super::vitals::{Attempts, Vitals};
+use super::vitals::{Vitals, Work};
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub struct Report {
     pub(super) soak: Soak,
     pub(super) tally: Arc<Tally>,
     pub(super) vitals: Vitals,
-    pub(super) attempts: Attempts,
+    pub(super) work: Work,
     /// What was not given back.
     pub(super) left: Vec<String>,
     /// What is in the log and must not be.
@@ -40,7 +40,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { calls, streams, answers, errors, left, violations, .. } = self.tally.counts();
-        let Attempts { all, cancelled, resumed, not_resumed } = self.attempts;
+        let Work { attempts, cancelled, resumed, not_resumed, hits, merged, degraded } = self.work;
         let (most, median) = self.vitals.memory();
         let ((early, late), first, last) = (self.vitals.quarters(), self.vitals.first(), self.vitals.last());
         let Soak { time, seed, clients, .. } = self.soak;
@@ -52,8 +52,12 @@ impl fmt::Display for Report {
             writeln!(f, "  {code:<34} {count}")?;
         }
         writeln!(f, "clients that left   {left}")?;
-        writeln!(f, "attempts            {all}, {cancelled} of them cancelled (hedges, clients that left)")?;
+        writeln!(
+            f,
+            "attempts            {attempts}, {cancelled} of them cancelled (hedges, clients that left)"
+        )?;
         writeln!(f, "broken streams      {resumed} resumed, {not_resumed} not, where the route wants it")?;
+        writeln!(f, "without an attempt  {hits} kept answers, {merged} shared, {degraded} degraded")?;
         writeln!(
             f,
             "memory              {:.1} MiB idle, median {median:.1}, at most {most:.1}, at the end {:.1}",

@@ -109,29 +109,39 @@ fn median(samples: &[Sample]) -> f64 {
 
 /// What the gateway did behind the scenes.
 #[derive(Clone, Copy, Debug)]
-pub struct Attempts {
+pub struct Work {
     /// All attempts at upstreams.
-    pub all: u64,
+    pub attempts: u64,
     /// Those that were cancelled: the client left, or another one was faster.
     pub cancelled: u64,
     /// Broken streams that another upstream went on with.
     pub resumed: u64,
     /// Broken streams that nobody went on with, though the route wanted that.
     pub not_resumed: u64,
+    /// Calls that got an answer which was kept.
+    pub hits: u64,
+    /// Calls that shared the answer of another in flight.
+    pub merged: u64,
+    /// Calls that got a degraded answer.
+    pub degraded: u64,
 }
 
-impl Attempts {
+impl Work {
     /// Reads them from the metrics.
     pub async fn read(gateway: &Gateway) -> Result<Self> {
         let metrics = metrics(gateway).await?;
         let (attempts, resumes) =
             ("deepseek_gateway_upstream_attempts_total", "deepseek_gateway_stream_resumes_total");
+        let shared = "deepseek_gateway_cache_requests_total";
         let mended = sum(&metrics, resumes, "\"Resumed\"") + sum(&metrics, resumes, "\"Finished\"");
         Ok(Self {
-            all: sum(&metrics, attempts, ""),
+            attempts: sum(&metrics, attempts, ""),
             cancelled: sum(&metrics, attempts, "\"Cancelled\""),
             resumed: mended,
             not_resumed: sum(&metrics, resumes, "") - mended,
+            hits: sum(&metrics, shared, "\"hit\""),
+            merged: sum(&metrics, shared, "\"merged\""),
+            degraded: sum(&metrics, "deepseek_gateway_fallbacks_total", ""),
         })
     }
 }

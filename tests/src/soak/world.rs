@@ -1,4 +1,4 @@
-//! What is soaked: a standalone gateway, two routes, three accounts, each with a fake of its own.
+//! What is soaked: a standalone gateway, three routes, three accounts, each with a fake of its own.
 
 use super::vitals::Sample;
 use super::weather;
@@ -14,8 +14,13 @@ pub const KEY: &str = "sk-soak-0123456789abcdef";
 const PROVIDER_KEY: &str = "sk-provider-of-";
 /// The names of the upstreams, as answers say them.
 pub const UPSTREAMS: [&str; 3] = ["a", "b", "c"];
-/// The models: broken streams of the first are resumed and slow ones hedged; those of the second are neither.
-pub const MODELS: [&str; 2] = ["deepseek-flash", "deepseek-v4-pro"];
+/// The models: broken streams of the first are resumed and slow ones hedged; those of the second are neither; answers of
+/// the third are kept and shared, and where every upstream is out there is [another](STATIC).
+pub const MODELS: [&str; 3] = ["deepseek-flash", "deepseek-v4-pro", KEPT];
+/// The model whose answers are kept.
+pub const KEPT: &str = "deepseek-kept";
+/// What is said of it where every upstream is out and no answer was kept.
+pub const STATIC: &str = "Nobody is there. Please ask again.";
 /// How long everything may take to be given back.
 const REST: Duration = Duration::from_secs(10);
 /// Open files more than at the start that are no leak: what the runtime opens at its first need.
@@ -35,7 +40,8 @@ impl World {
     pub async fn start() -> Result<Self> {
         let mut upstreams = Vec::new();
         for name in UPSTREAMS {
-            upstreams.push(Mock::start(Options { record: false, ..Options::named(name) }).await?);
+            let models = MODELS.map(str::to_owned).to_vec();
+            upstreams.push(Mock::start(Options { record: false, models, ..Options::named(name) }).await?);
         }
         let gateway = Gateway::standalone_with(&manifests(&upstreams), &["--log-level", "info"]).await?;
         Ok(Self { gateway, upstreams })
@@ -126,7 +132,10 @@ spec:
 "
         );
     }
-    for (model, more) in MODELS.into_iter().zip([", hedgeAfter: 400ms, midStream: Resume", ""]) {
+    let degraded = format!(", fallback: {{cached: true, static: {{content: {STATIC:?}}}}}");
+    let more =
+        [(", hedgeAfter: 400ms, midStream: Resume", ""), ("", ""), (&degraded, "  cache: {ttl: 1s}\n")];
+    for (model, (failover, cache)) in MODELS.into_iter().zip(more) {
         let backends: String = UPSTREAMS
             .iter()
             .map(|name| format!("  - {{name: {name}, backendRef: {{name: {name}}}}}\n"))
@@ -140,9 +149,9 @@ metadata: {{name: {model}}}
 spec:
   model: {model}
   backends:
-{backends}{TIMEOUTS}  failover: {{{FAILOVER}{more}}}
+{backends}{TIMEOUTS}  failover: {{{FAILOVER}{failover}}}
   keepAlive: {{interval: 1s}}
-"
+{cache}"
         );
     }
     yaml

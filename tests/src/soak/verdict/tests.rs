@@ -103,6 +103,25 @@ fn one_error_event_ends_a_stream_and_nothing_follows_it() {
 }
 
 #[test]
+fn the_answer_for_want_of_upstreams_is_right_where_there_is_one_and_costs_nothing() {
+    let [role, _, _, finish, done] = right();
+    let usage = |tokens: u64| {
+        format!(
+            "data: {{\"id\":\"1\",\"model\":\"m\",\"choices\":[],\"usage\":{{\"completion_tokens\":{tokens}}}}}\n\n"
+        )
+    };
+    let of = |model: &'static str, text: &str, tokens: u64| {
+        let bytes = [&role, &say(text), &finish, &usage(tokens), &done].map(String::as_str).concat();
+        let bytes = bytes.replace("\"model\":\"m\"", &format!("\"model\":\"{model}\"")).into();
+        judge(&Plan { model, ..plan(true) }, &Heard { status: 200, bytes, ..Heard::default() })
+    };
+    assert_eq!(of(KEPT, STATIC, 0), Verdict::Answer);
+    assert!(is_violation(&of(KEPT, STATIC, 1)));
+    assert!(is_violation(&of(KEPT, &STATIC[1..], 0)));
+    assert!(is_violation(&of("m", STATIC, 0)), "a route without it");
+}
+
+#[test]
 fn a_frame_of_garbage_stands_for_one_word_and_for_no_more() {
     let text = echo("b", "m", "x y");
     let with = |first: &str, second: &str| {
