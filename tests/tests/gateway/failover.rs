@@ -1,8 +1,8 @@
 //! Failures of backends: who is asked next, how often, and what the client sees.
 
 use crate::support::{
-    PROVIDER_KEY, chat, chat_json, client, code, gateway, hello, hello_streamed, payloads, route, said,
-    upstream, world,
+    PROVIDER_KEY, chat, chat_json, client, code, gateway, hello, hello_streamed, over_account, payloads,
+    route, said, upstream, world,
 };
 use anyhow::Result;
 use deepseek_tests::gateway::Gateway;
@@ -99,34 +99,7 @@ async fn a_whole_answer_that_is_none_or_breaks_off_is_asked_of_the_next_backend(
 async fn a_refused_key_is_left_out_and_the_account_goes_on_with_its_others() -> Result<()> {
     let (a, standby) = (upstream("a").await?, upstream("standby").await?);
     a.set_for_key(PROVIDER_KEY, "unauthorized");
-    let documents = format!(
-        "apiVersion: v1
-kind: Secret
-metadata: {{name: second}}
-stringData: {{token: sk-provider-second-0123456789}}
----
-apiVersion: deepseekroute.io/v1alpha1
-kind: DeepSeekBackend
-metadata: {{name: account}}
-spec:
-  baseUrl: \"{}\"
-  apiKeys:
-  - secretRef: {{name: provider, key: token}}
-  - secretRef: {{name: second, key: token}}
----
-apiVersion: deepseekroute.io/v1alpha1
-kind: DeepSeekRoute
-metadata: {{name: chat}}
-spec:
-  model: deepseek-flash
-  backends:
-  - {{name: account, backendRef: {{name: account}}}}
-  - {{name: standby, baseUrl: \"{}\", priority: 1}}
-",
-        a.base_url(),
-        standby.base_url()
-    );
-    let gateway = Gateway::standalone(&world(&documents)).await?;
+    let gateway = over_account(&a, Some(&standby), "", "").await?;
     for _ in 0..4 {
         assert_eq!(chat_json(&gateway, &hello()).await?.0, 200);
     }

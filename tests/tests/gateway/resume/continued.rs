@@ -1,9 +1,8 @@
 //! Broken streams that another backend goes on with.
 
 use super::{Heard, IMPATIENT, RESUME, SOON, ask, came_to, counter, flavored, hear, unbroken};
-use crate::support::{chat, client, gateway, post, upstream, world};
+use crate::support::{chat, client, gateway, over_account, post, upstream};
 use anyhow::Result;
-use deepseek_tests::gateway::Gateway;
 use mock_deepseek::{Flavor, Mock, Options, Outcome, Recorded};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -333,28 +332,9 @@ async fn the_usage_is_the_sum_is_told_once_and_is_what_is_charged() -> Result<()
 async fn a_continued_call_is_one_call_to_quotas_and_holds_one_place_at_its_account() -> Result<()> {
     let whole = unbroken(&ask(false)).await?;
     let a = upstream("a").await?;
-    let documents = format!(
-        "apiVersion: deepseekroute.io/v1alpha1
-kind: DeepSeekBackend
-metadata: {{name: account}}
-spec:
-  baseUrl: \"{}\"
-  concurrency: {{models: [{{model: deepseek-flash, limit: 1}}]}}
-  apiKeys:
-  - secretRef: {{name: provider, key: token}}
----
-apiVersion: deepseekroute.io/v1alpha1
-kind: DeepSeekRoute
-metadata: {{name: chat}}
-spec:
-  model: deepseek-flash
-  backends:
-  - {{name: main, backendRef: {{name: account}}}}
-  quota: [{{requests: 2, window: 1d}}, {{concurrent: 1}}]
-{RESUME}",
-        a.base_url()
-    );
-    let gateway = Gateway::standalone(&world(&documents)).await?;
+    let spec = "  concurrency: {models: [{model: deepseek-flash, limit: 1}]}\n";
+    let route = format!("  quota: [{{requests: 2, window: 1d}}, {{concurrent: 1}}]\n{RESUME}");
+    let gateway = over_account(&a, None, spec, &route).await?;
     for _ in 0..2 {
         a.set_default("cut_after=6&fail_first=1");
         assert_eq!(hear(&gateway, &ask(false)).await?.in_essence(), whole.clone().in_essence());
