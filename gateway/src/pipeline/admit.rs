@@ -11,9 +11,13 @@ use std::time::Duration;
 pub struct Admission {
     /// What was taken from each quota.
     pub reservations: Vec<Reservation>,
-    /// The `x-ratelimit-*` headers of the answer.
-    pub headers: HeaderMap,
+    /// What the answer says of the quotas.
+    pub tightest: Tightest,
 }
+
+/// How the quotas stand that have least left: of requests, and of tokens.
+#[derive(Default)]
+pub struct Tightest([Option<Standing>; 2]);
 
 /// Reserves every quota, or none.
 pub fn admit(
@@ -23,12 +27,8 @@ pub fn admit(
     call: &Call,
 ) -> Result<Admission, GatewayError> {
     let mut reservations = Vec::with_capacity(route.quotas.len());
-    let mut headers = HeaderMap::new();
-    if route.quotas.is_empty() {
-        return Ok(Admission { reservations, headers });
-    }
+    let mut tightest = Tightest::default();
     let now = now_ms();
-    let mut tightest: [Option<Standing>; 2] = [None, None];
     for quota in &route.quotas {
         let amount = if quota.unit() == Unit::Tokens { call.estimated_tokens } else { 1 };
         match quota.reserve(&consumer.name, amount, now) {
@@ -38,33 +38,57 @@ pub fn admit(
                 }
                 reservations.push(reservation);
                 if quota.enforced() {
-                    note(&mut tightest, standing);
+                    tightest.note(standing);
                 }
             }
             Err(standing) => {
                 reservations.into_iter().for_each(Reservation::give_back);
                 shared.metrics.over_quota(&route.state.metrics, standing.unit.as_str(), true);
-                note(&mut tightest, standing);
-                return Err(refusal(standing, headers_of(&tightest)));
+                tightest.note(standing);
+                return Err(refusal(standing, &tightest));
             }
         }
     }
-    headers.extend(headers_of(&tightest));
-    Ok(Admission { reservations, headers })
+    Ok(Admission { reservations, tightest })
 }
 
-fn note(tightest: &mut [Option<Standing>; 2], standing: Standing) {
-    let slot = match standing.unit {
-        Unit::Requests => &mut tightest[0],
-        Unit::Tokens => &mut tightest[1],
-        Unit::Concurrent => return,
-    };
-    if slot.is_none_or(|held| standing.remaining < held.remaining) {
-        *slot = Some(standing);
+impl Tightest {
+    fn note(&mut self, standing: Standing) {
+        let slot = match standing.unit {
+            Unit::Requests => &mut self.0[0],
+            Unit::Tokens => &mut self.0[1],
+            Unit::Concurrent => return,
+        };
+        if slot.is_none_or(|held| standing.remaining < held.remaining) {
+            *slot = Some(standing);
+        }
+    }
+
+    /// Adds the `x-ratelimit-*` headers.
+    pub fn tell(&self, headers: &mut HeaderMap) {
+        for standing in self.0.iter().flatten() {
+            let [limit, remaining, reset] = match standing.unit {
+                Unit::Tokens => {
+                    ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"]
+                }
+                _ => [
+                    "x-ratelimit-limit-requests",
+                    "x-ratelimit-remaining-requests",
+                    "x-ratelimit-reset-requests",
+                ],
+            }
+            .map(HeaderName::from_static);
+            headers.insert(limit, HeaderValue::from(standing.limit));
+            headers.insert(remaining, HeaderValue::from(standing.remaining));
+            let seconds = format!("{}.{:03}s", standing.reset_ms / 1000, standing.reset_ms % 1000);
+            if let Ok(value) = HeaderValue::try_from(seconds) {
+                headers.insert(reset, value);
+            }
+        }
     }
 }
 
-fn refusal(standing: Standing, headers: HeaderMap) -> GatewayError {
+fn refusal(standing: Standing, tightest: &Tightest) -> GatewayError {
     let limit = standing.limit;
     let (code, message, wait) = match standing.unit {
         Unit::Concurrent => {
@@ -84,28 +108,6 @@ fn refusal(standing: Standing, headers: HeaderMap) -> GatewayError {
         }
     };
     let mut error = GatewayError::new(code, message).retry_after(Some(wait));
-    error.headers = Some(Box::new(headers));
+    tightest.tell(error.headers.get_or_insert_default());
     error
-}
-
-fn headers_of(tightest: &[Option<Standing>; 2]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for standing in tightest.iter().flatten() {
-        let [limit, remaining, reset] = match standing.unit {
-            Unit::Tokens => {
-                ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"]
-            }
-            _ => {
-                ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"]
-            }
-        }
-        .map(HeaderName::from_static);
-        headers.insert(limit, HeaderValue::from(standing.limit));
-        headers.insert(remaining, HeaderValue::from(standing.remaining));
-        let seconds = format!("{}.{:03}s", standing.reset_ms / 1000, standing.reset_ms % 1000);
-        if let Ok(value) = HeaderValue::try_from(seconds) {
-            headers.insert(reset, value);
-        }
-    }
-    headers
 }

@@ -18,6 +18,7 @@ use crate::snapshot::RouteBackend;
 use crate::upstream::judge::Cause;
 use bytes::{Bytes, BytesMut};
 use deepseek_crds::v1alpha1::MidStream;
+use http::HeaderMap;
 use http_body::{Body as _, SizeHint};
 use hyper::body::Incoming;
 use serde::de::IgnoredAny;
@@ -103,8 +104,8 @@ impl Flow {
         let byte_idle = Duration::from_millis(route.policy.timeouts.byte_idle_ms);
         let retelling = Retelling::of(backend.flavor, errand.call.endpoint, &errand.call.body);
         if !resumes {
-            // Nobody will be asked again: a prompt is not kept for as long as its answer flows.
-            errand.call.body = Bytes::new();
+            // Nobody will be asked again: what the client sent is not kept for as long as its answer flows.
+            (errand.call.body, errand.headers) = (Bytes::new(), HeaderMap::new());
             errand.settlement.held.give_back();
         }
         Self {

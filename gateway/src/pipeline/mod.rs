@@ -70,7 +70,7 @@ type Begun = (Instant, Buffered);
 /// held, which is to be let go with the answer's body.
 pub async fn handle(context: &Context, request: Request<Incoming>) -> (Response<ReplyBody>, Option<Place>) {
     let started = Instant::now();
-    let request_id = request.headers().get(REQUEST_ID).cloned().unwrap_or_else(new_request_id);
+    let request_id = request.headers().get(REQUEST_ID).and_then(own).unwrap_or_else(new_request_id);
     let found = Endpoint::find(request.method(), request.uri().path());
     let label = found.as_ref().map_or("unknown", |endpoint| endpoint.as_str());
     let placed = found.and_then(|endpoint| {
@@ -175,10 +175,10 @@ async fn answer(
         source: Source::default(),
         held,
     };
-    let limits = match admitted {
+    let tightest = match admitted {
         Ok(admission) => {
             settlement.reservations = admission.reservations;
-            admission.headers
+            admission.tightest
         }
         Err(error) => return settlement.refused(error),
     };
@@ -202,7 +202,7 @@ async fn answer(
         response.headers_mut().insert(cache::HEADER, found.value());
         context.shared.metrics.looked_up(&route.state.metrics, found);
     }
-    response.headers_mut().extend(limits);
+    tightest.tell(response.headers_mut());
     response
 }
 
@@ -216,6 +216,11 @@ fn refuse(context: &Context, endpoint: &'static str, error: GatewayError) -> Res
         "request refused"
     );
     error.respond()
+}
+
+/// A copy: a header that a client sent keeps all that was read with it in memory.
+fn own(value: &HeaderValue) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(value.as_bytes()).ok()
 }
 
 fn new_request_id() -> HeaderValue {

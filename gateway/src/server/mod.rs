@@ -2,6 +2,7 @@
 
 mod activity;
 mod connection;
+mod protocol;
 mod tls;
 
 pub use tls::certified_key;

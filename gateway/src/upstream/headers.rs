@@ -39,16 +39,14 @@ const REQUEST_ONLY_TEXT: [&str; 10] = [
     "x-forwarded-proto",
 ];
 
+/// What a client must not see of an answer, beside [`HOP_BY_HOP`].
+const RESPONSE_ONLY: [HeaderName; 2] = [header::SET_COOKIE, header::ALT_SVC];
+const RESPONSE_ONLY_TEXT: [&str; 2] = ["keep-alive", "proxy-connection"];
+
 /// Headers for the backend, made of the client's.
 #[must_use]
 pub fn for_backend(mut headers: HeaderMap) -> HeaderMap {
-    remove_named_by_connection(&mut headers);
-    for name in HOP_BY_HOP.iter().chain(&REQUEST_ONLY) {
-        headers.remove(name);
-    }
-    for name in REQUEST_ONLY_TEXT {
-        headers.remove(name);
-    }
+    strip(&mut headers, |name| REQUEST_ONLY.contains(name) || REQUEST_ONLY_TEXT.contains(&name.as_str()));
     // DeepSeek answers 415 to a charset.
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers
@@ -56,12 +54,7 @@ pub fn for_backend(mut headers: HeaderMap) -> HeaderMap {
 
 /// Headers for the client, made of the backend's.
 pub fn for_client(headers: &mut HeaderMap, stream: bool) {
-    remove_named_by_connection(headers);
-    for name in HOP_BY_HOP.iter().chain([&header::SET_COOKIE, &header::ALT_SVC]) {
-        headers.remove(name);
-    }
-    headers.remove("keep-alive");
-    headers.remove("proxy-connection");
+    strip(headers, |name| RESPONSE_ONLY.contains(name) || RESPONSE_ONLY_TEXT.contains(&name.as_str()));
     if stream {
         headers.remove(header::CONTENT_LENGTH);
         unbuffered(headers);
@@ -84,11 +77,12 @@ fn unbuffered(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
 }
 
-fn remove_named_by_connection(headers: &mut HeaderMap) {
+/// Removes the headers of the connection, those that it names, and what else is `unwanted`.
+fn strip(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
     let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let named: Vec<HeaderName> =
-        values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect();
-    for name in named {
+    let named = values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok());
+    let present = headers.keys().filter(|name| HOP_BY_HOP.contains(name) || unwanted(name)).cloned();
+    for name in named.chain(present).collect::<Vec<HeaderName>>() {
         headers.remove(name);
     }
 }
