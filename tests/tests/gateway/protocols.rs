@@ -1,9 +1,15 @@
 //! HTTP/1.1 and HTTP/2, in clear and over TLS.
 
-use crate::support::{KEY, client_builder, hello, hello_streamed, payloads, route, upstream, world};
-use anyhow::Result;
+use crate::support::{
+    KEY, client, client_builder, gateway, hello, hello_streamed, payloads, route, upstream, world,
+};
+use anyhow::{Result, ensure};
 use deepseek_tests::gateway::Gateway;
+use deepseek_tests::kubernetes::eventually;
 use reqwest::Version;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn http2_with_prior_knowledge_is_served_on_the_same_port() -> Result<()> {
@@ -17,6 +23,47 @@ async fn http2_with_prior_knowledge_is_served_on_the_same_port() -> Result<()> {
         assert_eq!((answer.version(), answer.status().as_u16()), (Version::HTTP_2, 200));
         assert_eq!(payloads(&answer.text().await?).last(), Some(&"[DONE]"));
     }
+    Ok(())
+}
+
+/// A connection to a gateway that has seen the first byte of `sent` alone, if anything, before the others were sent.
+async fn in_two_parts(gateway: &Gateway, sent: &[u8]) -> Result<TcpStream> {
+    let mut socket = TcpStream::connect(gateway.address()).await?;
+    socket.set_nodelay(true)?;
+    socket.write_all(&sent[..1]).await?;
+    eventually("the connection is known", Duration::from_secs(10), async || {
+        let metrics = client().get(gateway.admin_url("/metrics")).send().await?.text().await?;
+        ensure!(metrics.contains("deepseek_gateway_connections 1"), "{metrics}");
+        Ok(())
+    })
+    .await;
+    socket.write_all(&sent[1..]).await?;
+    Ok(socket)
+}
+
+#[tokio::test]
+async fn a_client_whose_first_byte_tells_nothing_is_served_by_either_protocol() -> Result<()> {
+    let a = upstream("a").await?;
+    for (sent, answer) in [
+        (
+            format!("GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n\r\n"),
+            "HTTP/1.1 200",
+        ),
+        ("POST /v1/models HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n".to_owned(), "HTTP/1.1 405"),
+    ] {
+        let gateway = gateway(&[&a], "").await?;
+        let mut socket = in_two_parts(&gateway, sent.as_bytes()).await?;
+        let mut head = vec![0; answer.len()];
+        socket.read_exact(&mut head).await?;
+        assert_eq!(String::from_utf8(head)?, answer);
+    }
+    let gateway = gateway(&[&a], "").await?;
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let sent = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &settings].concat();
+    let mut socket = in_two_parts(&gateway, &sent).await?;
+    let mut frame = [0; 9];
+    socket.read_exact(&mut frame).await?;
+    assert_eq!(frame[3], 4, "a frame of settings");
     Ok(())
 }
 
