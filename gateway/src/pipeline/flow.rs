@@ -7,6 +7,7 @@ use super::dispatch::{Errand, Held, Served};
 use super::endpoint::StreamEnd;
 use super::frames::{Framer, data_of};
 use super::in_flight::InFlight;
+use super::resume::outcome::Outcome;
 use super::resume::stitch::Stitched;
 use super::resume::thread::Thread;
 use super::settle::{Ending, Settlement};
@@ -66,8 +67,8 @@ struct Stream {
     /// When the end mark has passed.
     ended_at: Option<Instant>,
     broken: Option<Cause>,
-    /// What it takes to continue it, where the route wants that.
-    thread: Option<Box<Thread>>,
+    /// What it takes to continue it, or why it cannot be.
+    thread: Result<Box<Thread>, Outcome>,
     _in_flight: InFlight,
 }
 
@@ -98,12 +99,12 @@ impl Flow {
             last_data: now,
             ended_at: None,
             broken: None,
-            thread: resumes.then(|| Thread::of(errand.call.endpoint)).flatten(),
+            thread: if resumes { thread(&errand) } else { Err(Outcome::Unsupported) },
             _in_flight: InFlight::enter(&shared.metrics.streams),
         });
         let byte_idle = Duration::from_millis(route.policy.timeouts.byte_idle_ms);
         let retelling = Retelling::of(backend.flavor, errand.call.endpoint, &errand.call.body);
-        if !resumes {
+        if stream.as_ref().is_none_or(|stream| stream.thread.is_err()) {
             // Nobody will be asked again: what the client sent is not kept for as long as its answer flows.
             (errand.call.body, errand.headers) = (Bytes::new(), HeaderMap::new());
             errand.settlement.held.give_back();
@@ -130,16 +131,19 @@ impl Flow {
         self.stream.is_some()
     }
 
-    /// What it takes to continue it, where it can be.
-    #[must_use]
-    pub fn thread(&self) -> Option<&Thread> {
-        self.stream.as_ref()?.thread.as_deref()
+    /// What it takes to continue it, or why it cannot be.
+    pub fn thread(&self) -> Result<&Thread, Outcome> {
+        match self.stream.as_ref().map(|stream| &stream.thread) {
+            Some(Ok(thread)) => Ok(thread),
+            Some(Err(why)) => Err(*why),
+            None => Err(Outcome::Unsupported),
+        }
     }
 
     /// Whether the present backend was to go on with the answer and did not.
     #[must_use]
     pub fn went_astray(&self) -> bool {
-        self.place().is_some_and(|at| self.thread().is_some_and(|thread| thread.astray.contains(at)))
+        self.place().is_some_and(|at| self.thread().is_ok_and(|thread| thread.astray.contains(at)))
     }
 
     /// Leaves the backend, whose part of the answer broke.
@@ -162,7 +166,7 @@ impl Flow {
         self.retelling = Retelling::of(self.backend.flavor, call.endpoint, &call.body);
         if let Some(stream) = &mut self.stream {
             (stream.framer, stream.broken, stream.last_data) = (Framer::default(), None, now);
-            if let Some(thread) = &mut stream.thread {
+            if let Ok(thread) = &mut stream.thread {
                 thread.goes_on(stitch);
             }
         }
@@ -330,7 +334,7 @@ impl Flow {
 impl Stream {
     /// What of whole events is for the client, and whether they end the answer before the backend does.
     fn join(&mut self, events: Bytes, now: Instant, backend: Option<usize>) -> (Bytes, bool) {
-        let Some(thread) = &mut self.thread else { return (events, false) };
+        let Ok(thread) = &mut self.thread else { return (events, false) };
         // What is held back or left out is a sign of life of the backend all the same.
         if data_of(&events).next().is_some() {
             self.last_data = now;
@@ -350,17 +354,23 @@ impl Stream {
     fn look(&mut self, mut events: Bytes) -> (Bytes, Look) {
         let look = self.watch.look(&events);
         let breaks = look.broken.map(|(at, cause)| (events.split_off(at), cause));
-        if let Some(thread) = &mut self.thread {
+        if let Ok(thread) = &mut self.thread {
             thread.sent(&events);
         }
         if let Some((event, cause)) = breaks {
             self.broken = Some(cause);
-            if let Some(thread) = &mut self.thread {
+            if let Ok(thread) = &mut self.thread {
                 thread.broken_by(&event);
             }
         }
         (events, look)
     }
+}
+
+/// What it takes to continue the answer that begins, or why it cannot be.
+fn thread(errand: &Errand) -> Result<Box<Thread>, Outcome> {
+    let thread = Thread::of(errand.call.endpoint).ok_or(Outcome::Unsupported)?;
+    if errand.settlement.held.is_spare() { Ok(thread) } else { Err(Outcome::NoRoom) }
 }
 
 /// Whether what came after the last blank line is an event to its end: its last line is data that can be read.

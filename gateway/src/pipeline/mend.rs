@@ -83,7 +83,7 @@ enum Plan {
 
 fn plan(flow: &Flow) -> Result<Plan, Outcome> {
     let call = &flow.errand.call;
-    let thread = flow.thread().ok_or(Outcome::Unsupported)?;
+    let thread = flow.thread()?;
     let resumption = match Resumption::of(call.endpoint, &call.body, &thread.transcript)? {
         Next::End(end) => return Ok(Plan::End(end)),
         Next::Ask(resumption) => resumption,

@@ -141,6 +141,12 @@ impl Buffered {
         Ok(())
     }
 
+    /// Whether there is room to hold for long what could be let go: half of all is for requests to come.
+    #[must_use]
+    pub fn is_spare(&self) -> bool {
+        self.all.get() <= signed(self.most / 2)
+    }
+
     /// Holds nothing any more.
     pub fn give_back(&mut self) {
         self.shrink(0);
@@ -196,7 +202,10 @@ mod tests {
             (Shed::new(Metrics::unregistered()), Drain::default(), settings(9, 100));
         let (place, mut body) = shed.enter(&settings, drain.request()).expect("room");
         let mut answer = body.another();
+        assert_eq!(body.hold(50), Ok(()));
+        assert!(body.is_spare());
         assert_eq!(body.hold(60), Ok(()));
+        assert!(!body.is_spare());
         assert_eq!(answer.hold(50), Err(Full));
         assert_eq!(answer.hold(40), Ok(()));
         assert_eq!(answer.hold(41), Err(Full));

@@ -30,6 +30,8 @@ outcomes! {
     Structured;
     /// Not continued: the answer was longer than what is remembered of one.
     TooLong;
+    /// Not continued: the pod had too little memory left to keep what it takes.
+    NoRoom;
     /// Not continued: a part of the answer or of the request was of a shape the gateway does not know.
     Unreadable;
     /// Not continued: no backend of the route can go on with an answer that broke where this one did.

@@ -1,7 +1,7 @@
 //! Broken streams that nobody goes on with: one explicit error event, and never an end mark.
 
 use super::{Heard, RESUME, ask, came_to, counter, flavored, hear};
-use crate::support::{gateway, post, upstream};
+use crate::support::{gateway, post, route, upstream, world};
 use anyhow::Result;
 use deepseek_tests::gateway::Gateway;
 use mock_deepseek::{Flavor, Mock, Options};
@@ -95,6 +95,25 @@ async fn vllm_is_not_asked_to_go_on_inside_of_reasoning() -> Result<()> {
     let gateway = flavored(&[(&a, Flavor::Vllm), (&b, Flavor::Vllm)], RESUME).await?;
     assert_given_up(&hear(&gateway, &ask(true)).await?, "Unsupported", "in the reasoning");
     assert_eq!((a.stats().requests, b.stats().requests), (1, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_request_is_not_kept_for_a_break_where_that_would_leave_no_room_for_others() -> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    a.set_default("answer=one two three four five six&cut_after=4");
+    let limits = "apiVersion: deepseekroute.io/v1alpha1\nkind: DeepSeekGateway\nmetadata: {name: default}\n\
+                  spec: {default: true, limits: {maxBufferedBytes: 1048576}}\n---\n";
+    let gateway = Gateway::standalone(&world(&format!("{limits}{}", route(&[&a, &b], RESUME)))).await?;
+    let mut large = ask(false);
+    large["messages"][0]["content"] = "x".repeat(600_000).into();
+    assert_given_up(&hear(&gateway, &large).await?, "NoRoom", "a body of more than half");
+    assert_eq!((a.stats().requests, b.stats().requests), (1, 0));
+    assert_noted(&gateway, "NoRoom").await?;
+    a.set_default("cut_after=6");
+    let small = hear(&gateway, &ask(false)).await?;
+    assert!(small.done && small.errors.is_empty(), "{small:?}");
+    assert_eq!(b.stats().requests, 1, "what is small is continued as ever");
     Ok(())
 }
 
