@@ -5,20 +5,16 @@
 
 use super::dispatch::{Errand, Held, Served};
 use super::endpoint::StreamEnd;
-use super::frames::{Framer, data_of};
-use super::in_flight::InFlight;
 use super::resume::outcome::Outcome;
-use super::resume::stitch::Stitched;
 use super::resume::thread::Thread;
 use super::settle::{Ending, Settlement};
 use super::shed::{Buffered, Reason};
+use super::stream::Stream;
 use super::tap::Tap;
-use super::watch::{Look, Watch};
 use crate::flavor::answer::Retelling;
 use crate::snapshot::RouteBackend;
 use crate::upstream::judge::Cause;
 use bytes::{Bytes, BytesMut};
-use deepseek_crds::v1alpha1::MidStream;
 use http::HeaderMap;
 use http_body::{Body as _, SizeHint};
 use hyper::body::Incoming;
@@ -58,20 +54,6 @@ pub struct Flow {
     held: Option<Held>,
 }
 
-/// What only streams have.
-struct Stream {
-    framer: Framer,
-    watch: Watch,
-    idle: Duration,
-    last_data: Instant,
-    /// When the end mark has passed.
-    ended_at: Option<Instant>,
-    broken: Option<Cause>,
-    /// What it takes to continue it, or why it cannot be.
-    thread: Result<Box<Thread>, Outcome>,
-    _in_flight: InFlight,
-}
-
 /// What comes next of a flow.
 pub enum Step {
     /// A piece for the client.
@@ -87,21 +69,11 @@ impl Flow {
     pub fn new(served: Served, mut errand: Errand) -> Self {
         let Served { answer, backend, held, stitch: _ } = served;
         let now = Instant::now();
-        let Settlement { route, shared, started, .. } = &errand.settlement;
+        let Settlement { route, started, .. } = &errand.settlement;
         if answer.stream {
             route.state.metrics.first_token.observe(started.elapsed().as_secs_f64());
         }
-        let resumes = route.policy.failover.mid_stream == MidStream::Resume;
-        let stream = answer.stream.then(|| Stream {
-            framer: Framer::default(),
-            watch: Watch::new(errand.call.endpoint, resumes),
-            idle: route.idle_timeout(),
-            last_data: now,
-            ended_at: None,
-            broken: None,
-            thread: if resumes { thread(&errand) } else { Err(Outcome::Unsupported) },
-            _in_flight: InFlight::enter(&shared.metrics.streams),
-        });
+        let stream = answer.stream.then(|| Stream::of(&errand, now));
         let byte_idle = Duration::from_millis(route.policy.timeouts.byte_idle_ms);
         let retelling = Retelling::of(backend.flavor, errand.call.endpoint, &errand.call.body);
         if stream.as_ref().is_none_or(|stream| stream.thread.is_err()) {
@@ -165,10 +137,7 @@ impl Flow {
         let call = &self.errand.call;
         self.retelling = Retelling::of(self.backend.flavor, call.endpoint, &call.body);
         if let Some(stream) = &mut self.stream {
-            (stream.framer, stream.broken, stream.last_data) = (Framer::default(), None, now);
-            if let Ok(thread) = &mut stream.thread {
-                thread.goes_on(stitch);
-            }
+            stream.goes_on(stitch, now);
         }
     }
 
@@ -260,8 +229,7 @@ impl Flow {
             return Some(piece).filter(|piece| !piece.is_empty());
         };
         let events = stream.framer.push(piece);
-        let waiting = stream.framer.held();
-        let kept = waiting + stream.thread.as_ref().map_or(0, |thread| thread.transcript.bytes());
+        let (waiting, kept) = stream.held();
         let no_room = self.ready.is_empty() && self.buffered.hold(kept / STEP * STEP).is_err();
         if no_room && waiting >= STEP {
             settlement.shared.shed.count(Reason::BufferedBytes);
@@ -331,55 +299,6 @@ impl Flow {
     }
 }
 
-impl Stream {
-    /// What of whole events is for the client, and whether they end the answer before the backend does.
-    fn join(&mut self, events: Bytes, now: Instant, backend: Option<usize>) -> (Bytes, bool) {
-        let Ok(thread) = &mut self.thread else { return (events, false) };
-        // What is held back or left out is a sign of life of the backend all the same.
-        if data_of(&events).next().is_some() {
-            self.last_data = now;
-        }
-        match thread.join(events) {
-            Stitched::Pass(events) => (events, false),
-            Stitched::Over(events) => (events, true),
-            Stitched::Astray(events) => {
-                thread.astray.extend(backend);
-                self.broken = Some(Cause::EndedEarly);
-                (events, false)
-            }
-        }
-    }
-
-    /// Looks at whole events; from the one on that breaks the stream they are left out.
-    fn look(&mut self, mut events: Bytes) -> (Bytes, Look) {
-        let look = self.watch.look(&events);
-        let breaks = look.broken.map(|(at, cause)| (events.split_off(at), cause));
-        if let Ok(thread) = &mut self.thread {
-            thread.sent(&events);
-        }
-        if let Some((event, cause)) = breaks {
-            self.broken = Some(cause);
-            if let Ok(thread) = &mut self.thread {
-                thread.broken_by(&event);
-            }
-        }
-        (events, look)
-    }
-}
-
-/// What it takes to continue the answer that begins, or why it cannot be.
-fn thread(errand: &Errand) -> Result<Box<Thread>, Outcome> {
-    let thread = Thread::of(errand.call.endpoint).ok_or(Outcome::Unsupported)?;
-    if errand.settlement.held.is_spare() { Ok(thread) } else { Err(Outcome::NoRoom) }
-}
-
-/// Whether what came after the last blank line is an event to its end: its last line is data that can be read.
-fn is_whole(event: &[u8]) -> bool {
-    let last = event.trim_ascii_end().rsplit(|byte| *byte == b'\n').next();
-    let data = last.and_then(|line| line.strip_prefix(b"data:")).map(<[u8]>::trim_ascii);
-    data.is_some_and(|data| data == b"[DONE]" || serde_json::from_slice::<IgnoredAny>(data).is_ok())
-}
-
 impl Drop for Flow {
     fn drop(&mut self) {
         self.errand.settlement.usage = self.tap.usage();
@@ -389,4 +308,11 @@ impl Drop for Flow {
             self.errand.settlement.ending = Ending::Complete;
         }
     }
+}
+
+/// Whether what came after the last blank line is an event to its end: its last line is data that can be read.
+fn is_whole(event: &[u8]) -> bool {
+    let last = event.trim_ascii_end().rsplit(|byte| *byte == b'\n').next();
+    let data = last.and_then(|line| line.strip_prefix(b"data:")).map(<[u8]>::trim_ascii);
+    data.is_some_and(|data| data == b"[DONE]" || serde_json::from_slice::<IgnoredAny>(data).is_ok())
 }

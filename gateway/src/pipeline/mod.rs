@@ -25,6 +25,7 @@ pub mod reply;
 pub mod resume;
 pub mod settle;
 pub mod shed;
+mod stream;
 pub mod tap;
 pub mod watch;
 pub mod window;
