@@ -78,9 +78,9 @@ impl Activity {
         Open { activity: Arc::clone(activity), answer: None }
     }
 
-    /// Resolves when no request has come within `limit` of the beginning; never once one has come.
-    pub async fn never_asked(&self, limit: Duration) {
-        tokio::time::sleep(limit).await;
+    /// Resolves when no request has come until `limit`; never once one has come.
+    pub async fn never_asked(&self, limit: Instant) {
+        tokio::time::sleep_until(limit).await;
         if self.0.lock().asked {
             std::future::pending::<()>().await;
         }

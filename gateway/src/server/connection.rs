@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 /// How long a client may take for a TLS handshake, and for its first request.
@@ -61,11 +62,11 @@ async fn converse(
     let _counted = (context.drain.connection(), InFlight::enter(&context.shared.metrics.connections));
     let cut = context.drain.cut();
     tokio::pin!(cut);
-    let activity = Arc::new(Activity::default());
+    let (activity, first) = (Arc::new(Activity::default()), Instant::now() + HEAD_TIMEOUT);
     let protocol = tokio::select! {
         protocol = io.protocol() => protocol?,
         () = &mut cut => return Ok(()),
-        () = activity.never_asked(HEAD_TIMEOUT) => return Ok(()),
+        () = activity.never_asked(first) => return Ok(()),
         () = async { context.drain.closing().await; activity.quiet(QUIET).await } => return Ok(()),
     };
     let closing = context.drain.closing();
@@ -90,13 +91,15 @@ async fn converse(
     tokio::select! {
         ended = connection.as_mut() => return ended,
         () = &mut cut => return Ok(()),
-        () = activity.never_asked(HEAD_TIMEOUT) => return Ok(()),
+        () = activity.never_asked(first) => return Ok(()),
         () = activity.overstayed() => return Ok(()),
         () = async { closing.await; activity.quiet(QUIET).await } => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         ended = connection => ended,
         () = cut => Ok(()),
+        // HTTP/2 that has not begun hears no farewell.
+        () = activity.never_asked(Instant::now() + QUIET) => Ok(()),
         () = activity.overstayed() => Ok(()),
     }
 }

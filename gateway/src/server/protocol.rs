@@ -19,8 +19,8 @@ static ONE: LazyLock<Builder<TokioExecutor>> = LazyLock::new(|| either().http1_o
 static TWO: LazyLock<Builder<TokioExecutor>> = LazyLock::new(|| either().http2_only());
 static EITHER: LazyLock<Builder<TokioExecutor>> = LazyLock::new(either);
 
-/// What the preface of HTTP/2 begins with, and no request of HTTP/1 does.
-const PREFACE: &[u8] = b"PRI";
+/// What HTTP/2 begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 fn either() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());

@@ -30,6 +30,15 @@ impl Report {
             let (early, late) = self.vitals.quarters();
             problems.push(format!("memory grew from {early:.1} to {late:.1} MiB"));
         }
+        if self.work.hits == 0 {
+            problems.push("no answer was given again".to_owned());
+        }
+        if self.work.degraded > counts.calls / 10 {
+            problems.push(format!(
+                "{} degraded answers, though upstreams are seldom all out",
+                self.work.degraded
+            ));
+        }
         if counts.answers == 0 {
             problems.push("no call was answered".to_owned());
         }

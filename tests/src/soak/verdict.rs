@@ -133,7 +133,7 @@ impl Said {
         fits_after: impl Fn(&str, &str) -> bool,
     ) -> Result<(), String> {
         let Self { content, reasoning, gaps } = self;
-        if plan.model == KEPT && reasoning.is_empty() && fits(content, STATIC) {
+        if plan.model == KEPT && reasoning.is_empty() && gaps.is_empty() && fits(content, STATIC) {
             return Ok(());
         }
         let wanted = if plan.thinking { REASONING } else { "" };

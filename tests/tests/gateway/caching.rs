@@ -146,6 +146,7 @@ async fn what_failed_broke_or_was_given_up_is_never_kept() -> Result<()> {
         "cut",
         "cut-clean",
         "error-mid",
+        "garbage-frame",
         "no-resource",
         "stall?stall_after=3",
     ] {

@@ -6,6 +6,7 @@ use deepseek_tests::gateway::Gateway;
 use deepseek_tests::kubernetes::eventually;
 use mock_deepseek::Mock;
 use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -165,11 +166,15 @@ async fn a_second_signal_cuts_at_once() -> Result<()> {
 #[tokio::test]
 async fn a_connection_that_asks_nothing_does_not_hold_up_the_exit() -> Result<()> {
     let a = upstream("a").await?;
-    let mut gateway = leaving(&a, "0s", "10m").await?;
-    let silent = TcpStream::connect(gateway.address()).await?;
-    assert_eq!(chat_json(&gateway, &hello()).await?.0, 200, "by now the silent one was accepted, too");
-    gateway.signal("TERM")?;
-    assert_eq!(gateway.exited(SOON).await?.code(), Some(0));
-    drop(silent);
+    // Nothing, the first letter of either protocol, a part of HTTP/2's first words, and all of them.
+    for said in ["", "P", "PRI * HTTP/2.0\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        let mut gateway = leaving(&a, "0s", "10m").await?;
+        let mut silent = TcpStream::connect(gateway.address()).await?;
+        silent.write_all(said.as_bytes()).await?;
+        assert_eq!(chat_json(&gateway, &hello()).await?.0, 200, "by now the silent one was accepted, too");
+        gateway.signal("TERM")?;
+        assert_eq!(gateway.exited(SOON).await?.code(), Some(0), "{said:?}");
+        drop(silent);
+    }
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::pipeline::dispatch::Errand;
 use crate::pipeline::endpoint::Endpoint;
 use crate::pipeline::error::Code;
 use crate::pipeline::fallback;
+use crate::pipeline::frames::data_of;
 use crate::pipeline::opening::{Opening, begin, run};
 use crate::pipeline::relay::{Form, Manner, Relay};
 use crate::pipeline::reply::ReplyBody;
@@ -19,6 +20,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::{StatusCode, header};
 use memchr::memmem;
+use serde::de::IgnoredAny;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -208,13 +210,24 @@ fn worth_keeping(endpoint: Endpoint, head: &Head, body: Bytes, part: &Part) -> O
         && !head.headers.contains_key(header::CONTENT_ENCODING)
         && !head.headers.contains_key(fallback::HEADER);
     let gave_up = memmem::find(&body, GIVEN_UP).is_some();
-    if !good || gave_up || body.is_empty() || endpoint == Endpoint::Messages && has_error_event(&body) {
+    let sound = !is_stream(head) || has_nothing_but_json(&body);
+    if !good
+        || !sound
+        || gave_up
+        || body.is_empty()
+        || endpoint == Endpoint::Messages && has_error_event(&body)
+    {
         return None;
     }
     let since = Instant::now();
     let until = part.ttl.map(|ttl| since + ttl).filter(|_| !part.lasts);
     let usage = usage(&body);
     Some(Kept { content_type, body, since, until, usage })
+}
+
+/// Whether every event can be read: one that cannot be has passed once, and is not to come again.
+fn has_nothing_but_json(events: &[u8]) -> bool {
+    data_of(events).all(|data| data == b"[DONE]" || serde_json::from_slice::<IgnoredAny>(data).is_ok())
 }
 
 /// Anthropic's streams can end with an error.
