@@ -1,9 +1,10 @@
 //! `cargo xtask setup`: brings what the tests need, once; a second run only looks.
 //!
-//! Debian packages, then the Go programs, then the clients' libraries for Python and Node; each step is skipped when its result is there.
+//! Debian packages, then the Go programs, then the clients' libraries for Python and Node, then cargo-deny; each step is skipped when its result is there.
 //! Two runs at once take turns.
 
 mod debian;
+pub(crate) mod deny;
 mod go;
 mod javascript;
 mod python;
@@ -70,6 +71,7 @@ pub(crate) fn prepare(tier: Tier) -> anyhow::Result<()> {
     if tier >= Tier::ControlPlane {
         python::install(&progress)?;
         javascript::install(&progress)?;
+        deny::install(&progress)?;
     }
     progress.say(&format!("ready for {}", tier.flag()));
     Ok(())

@@ -1,13 +1,15 @@
 //! `cargo xtask test`: brings what the tests need, builds once, runs every tier in order, and says in one line what came
 //! of it.
 //!
-//! Tests of the packages themselves and the two checks come first; then each program in `tests/tests/` is a tier of its
+//! Tests of the packages themselves and the checks come first; then each program in `tests/tests/` is a tier of its
 //! own, so that a new file there is run without being named here.
 
 mod libtest;
 mod plan;
 
 use std::{
+    iter,
+    path::Path,
     process::{Command, ExitCode},
     time::{Duration, Instant},
 };
@@ -27,7 +29,7 @@ use plan::{Step, Tier};
 /// Brings what they need first (see `cargo xtask setup`), builds everything once, and runs the tiers in order. The last
 /// line says `N passed, N failed`; a check counts as one. Stops after the first tier with a failure.
 ///
-/// Tiers: format, unit, lint, fuzz, then the programs in tests/tests: examples, gateway, failures, charts,
+/// Tiers: format, unit, lint, deny, fuzz, then the programs in tests/tests: examples, gateway, failures, charts,
 /// control_plane, node, clients. The charts need helm, control_plane a Kubernetes API, node root and Debian.
 #[derive(Args)]
 pub(crate) struct Test {
@@ -103,6 +105,12 @@ impl Run {
                 clippy.args(["--quiet", "--workspace", "--all-targets", "--features", fuzz::FEATURE]);
                 clippy.args(["--", "-D", "warnings"]);
                 check(&mut clippy)
+            }
+            Step::Tier(Tier::Deny) => {
+                let mut deny = Command::new(setup::deny::program());
+                // Advisories are published elsewhere, and change without us.
+                deny.args(["--log-level", "error", "--locked", "check", "licenses", "bans", "sources"]);
+                check(deny.current_dir(cargo::workspace()))
             }
             Step::Tier(Tier::Fuzz) => fuzz::in_short().map(|(passed, failures)| {
                 let failed = failures.len();
@@ -190,8 +198,9 @@ impl Executable {
 /// Runs a check, which passes or fails as a whole.
 fn check(command: &mut Command) -> anyhow::Result<Outcome> {
     let passed = command.status()?.success();
-    let line: Vec<_> = command.get_args().map(|it| it.to_string_lossy()).collect();
-    Ok(if passed { Outcome::pass() } else { Outcome::failure(format!("cargo {}", line.join(" "))) })
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let line: Vec<_> = iter::once(program).chain(command.get_args()).map(|it| it.to_string_lossy()).collect();
+    Ok(if passed { Outcome::pass() } else { Outcome::failure(line.join(" ")) })
 }
 
 /// Builds what the images of the node tests hold, as those tests do themselves: here one sees it happen.

@@ -31,6 +31,8 @@ pub(super) enum Tier {
     Unit,
     /// Whether clippy is content.
     Lint,
+    /// Whether cargo-deny is content with what is built in.
+    Deny,
     /// What reads bytes of others, with bytes that nobody thought of. It builds its programs itself, in its own way.
     Fuzz,
     /// A program in `tests/tests/`.
@@ -43,6 +45,7 @@ impl Tier {
             Self::Format => "format",
             Self::Unit => "unit",
             Self::Lint => "lint",
+            Self::Deny => "deny",
             Self::Fuzz => "fuzz",
             Self::Program { name, .. } => name,
         }
@@ -51,6 +54,7 @@ impl Tier {
     fn needs(&self) -> Needs {
         match self {
             Self::Format | Self::Unit | Self::Lint | Self::Fuzz => Needs::Unit,
+            Self::Deny => Needs::ControlPlane,
             Self::Program { needs, .. } => *needs,
         }
     }
@@ -65,7 +69,7 @@ impl Tier {
         match self {
             Self::Program { name, .. } => name == "examples",
             Self::Format | Self::Unit | Self::Lint => true,
-            Self::Fuzz => false,
+            Self::Deny | Self::Fuzz => false,
         }
     }
 }
@@ -108,7 +112,7 @@ fn in_order(mut found: BTreeSet<String>) -> Vec<Tier> {
     let known: Vec<_> = known.collect();
     let others = found.into_iter().map(|name| (name, Needs::Node));
     let programs = known.into_iter().chain(others).map(|(name, needs)| Tier::Program { name, needs });
-    [Tier::Format, Tier::Unit, Tier::Lint, Tier::Fuzz].into_iter().chain(programs).collect()
+    [Tier::Format, Tier::Unit, Tier::Lint, Tier::Deny, Tier::Fuzz].into_iter().chain(programs).collect()
 }
 
 /// The tiers that were asked for: the quick ones, those with these names, or all.
@@ -167,7 +171,7 @@ mod tests {
     fn a_program_that_nobody_named_is_run_as_well() {
         assert_eq!(
             names(&all()),
-            ["format", "unit", "lint", "fuzz", "examples", "failures", "charts", "node", "anew"]
+            ["format", "unit", "lint", "deny", "fuzz", "examples", "failures", "charts", "node", "anew"]
         );
     }
 
@@ -183,7 +187,9 @@ mod tests {
     fn a_tier_that_does_not_exist_is_refused_with_those_that_do() {
         let error = choose(all(), false, &["chart".to_owned()]).unwrap_err().to_string();
         assert!(
-            error.ends_with("choose from format, unit, lint, fuzz, examples, failures, charts, node, anew"),
+            error.ends_with(
+                "choose from format, unit, lint, deny, fuzz, examples, failures, charts, node, anew"
+            ),
             "{error}"
         );
     }
