@@ -19,6 +19,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::error::Error;
 use std::future::Future;
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -82,6 +83,7 @@ async fn within<T>(
     step: impl Future<Output = Result<T, Failure>>,
     late: Cause,
 ) -> Result<T, Failure> {
+    let step = pin!(step);
     match until {
         None => step.await,
         Some(until) => timeout_at(until, step).await.unwrap_or_else(|_| Err(late.into())),

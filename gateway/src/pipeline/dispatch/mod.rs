@@ -30,7 +30,7 @@ use futures::stream::FuturesUnordered;
 use http::HeaderMap;
 use rand::RngExt as _;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -73,7 +73,7 @@ pub struct Held {
     slot: Slot,
 }
 
-/// An attempt under way, where several race.
+/// An attempt under way. In memory of its own: a call is moved about until it has one, and lives on when that has ended.
 type Asking = Pin<Box<dyn Future<Output = (Try, Result<Answer, Failure>)> + Send>>;
 
 /// The attempts of one call.
@@ -107,7 +107,7 @@ pub async fn dispatch(errand: &mut Errand) -> Result<Served, GatewayError> {
     let longest = Duration::from_millis(route.policy.failover.backoff_max_ms);
     passed.extend(errand.settlement.trail.away(longest, Instant::now()).iter());
     let mut run = Run { errand, route, key, passed, last: None };
-    timeout_at(deadline, run.rounds()).await.unwrap_or_else(|_| Err(time_up()))
+    timeout_at(deadline, pin!(run.rounds())).await.unwrap_or_else(|_| Err(time_up()))
 }
 
 impl Run<'_> {
@@ -155,7 +155,7 @@ impl Run<'_> {
         };
         let hedge = tokio::time::sleep(Duration::from_millis(after));
         tokio::pin!(hedge);
-        let mut running = FuturesUnordered::from_iter([Box::pin(first) as Asking]);
+        let mut running = FuturesUnordered::from_iter([first]);
         let mut hedged = false;
         loop {
             tokio::select! {
@@ -181,7 +181,7 @@ impl Run<'_> {
         let backend = &self.route.backends[choice.at];
         // A hedge does not wait for a place.
         let slot = backend.account.try_enter(self.model(backend), self.tenant())?;
-        self.start(choice, slot, asked).map(|second| Box::pin(second) as Asking)
+        self.start(choice, slot, asked)
     }
 
     /// The backend to ask next; with `beside` the one to ask while that one is at work.

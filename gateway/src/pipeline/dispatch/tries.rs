@@ -2,7 +2,7 @@
 
 use super::answered::retold;
 use super::asked::Asked;
-use super::{After, Held, Run, Served};
+use super::{After, Asking, Held, Run, Served};
 use crate::flavor::answer;
 use crate::pipeline::mend::Broken;
 use crate::pipeline::resume::stitch::Stitch;
@@ -17,7 +17,6 @@ use crate::upstream::breaker::Permit;
 use crate::upstream::failure::Failure;
 use crate::upstream::judge::{self, Cause, Next};
 use deepseek_crds::v1alpha1::RetryOn;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -56,12 +55,7 @@ impl Drop for Counted {
 
 impl Run<'_> {
     /// Begins to ask a backend.
-    pub(super) fn start(
-        &mut self,
-        choice: Choice,
-        slot: Slot,
-        asked: Asked,
-    ) -> Option<impl Future<Output = (Try, Result<Answer, Failure>)> + use<>> {
+    pub(super) fn start(&mut self, choice: Choice, slot: Slot, asked: Asked) -> Option<Asking> {
         let backend = Arc::clone(&self.route.backends[choice.at]);
         let Asked { endpoint, body, stitch } = asked;
         let to = backend.request(endpoint)?;
@@ -79,10 +73,10 @@ impl Run<'_> {
         let key = to.key.as_ref().map(|(_, key)| Arc::clone(key));
         let held = Held { calling, slot };
         let attempt_made = Try { at, backend, permit, held, key, stitch, hurried, counted };
-        Some(async move {
+        Some(Box::pin(async move {
             let outcome = attempt(&attempt_made.backend, to, headers, body, limits, room).await;
             (attempt_made, outcome)
-        })
+        }))
     }
 
     /// How long the backend at `at` may take, and whether that is less than what the route says.
