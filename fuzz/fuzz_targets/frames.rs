@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
 
 /// How many events with data were seen, how many of garbage, whether it finished, whether it broke.
 fn read(endpoint: Endpoint, data: &[u8], pieces: Vec<Bytes>) -> (u32, u32, bool, bool) {
-    let (mut framer, mut watch) = (Framer::default(), Watch::new(endpoint, true));
+    let (mut framer, mut watch) = (Framer::default(), Watch::new(endpoint, true, 2));
     let (mut out, mut seen) = (Vec::new(), (0, 0, false, false));
     for piece in pieces {
         let Some(events) = framer.push(piece) else { continue };

@@ -7,7 +7,7 @@
 //!                     Connection: close  connections end
 //! ```
 //! Listeners hold a clone: they accept until [`Drain::closing`], count what they carry with [`Drain::connection`] and
-//! [`Drain::request`], and drop everything on [`Drain::cut`]. A second signal goes to `Cut` at once.
+//! [`Drain::request`], and on [`Drain::cut`] end everything within [`LAST_WORDS`]. A second signal goes to `Cut` at once.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,6 +16,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+
+/// How long clients of answers that are cut may take to read that they are.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long connections may still flush the end of an answer to a slow client once no request is in flight. Idle ones
 /// are closed within a second; one amid a handshake, or half a request, must not hold up the exit for the whole timeout.
@@ -88,7 +91,7 @@ impl Drain {
         self.closing.clone().cancelled_owned()
     }
 
-    /// Resolves when whatever is left is dropped.
+    /// Resolves when whatever is left is to end.
     pub fn cut(&self) -> impl Future<Output = ()> + Send + 'static {
         self.cut.clone().cancelled_owned()
     }
@@ -144,7 +147,12 @@ impl Drain {
         }
         let left = self.requests();
         self.enter(Phase::Cut);
-        if left == 0 { Outcome::Idle } else { Outcome::Cut(left) }
+        if left == 0 {
+            return Outcome::Idle;
+        }
+        self.connections.close();
+        let _ = tokio::time::timeout(LAST_WORDS, self.connections.wait()).await;
+        Outcome::Cut(left)
     }
 
     fn enter(&self, phase: Phase) {

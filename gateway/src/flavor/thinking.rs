@@ -31,6 +31,10 @@ impl<'a> Wish<'a> {
         let own = match top.given("thinking") {
             Some(value) => {
                 let thinking = Object::at(body, value).ok_or(Unfit { field: "thinking" })?;
+                // DeepSeek takes `budget_tokens` and does nothing about it.
+                if !thinking.holds_only(&["type", "budget_tokens"]) {
+                    return Err(Unfit { field: "thinking" });
+                }
                 match thinking.text("type") {
                     Some("enabled" | "adaptive") => Some(true),
                     Some("disabled") => Some(false),

@@ -22,6 +22,8 @@ pub struct Call {
     pub model_span: Range<usize>,
     /// Whether a stream is wanted.
     pub stream: bool,
+    /// How many choices the answer is to have.
+    pub choices: u64,
     /// Prompt tokens, estimated.
     pub estimated_input: u64,
     /// Tokens it may come to, estimated.
@@ -110,14 +112,15 @@ pub fn check(endpoint: Endpoint, body: &Bytes) -> Result<Call, GatewayError> {
     number(probe.frequency_penalty, "frequency_penalty", -2.0, 2.0)?;
     number(probe.presence_penalty, "presence_penalty", -2.0, 2.0)?;
     integer(probe.top_logprobs, "top_logprobs", 0, 20)?;
-    let choices = integer(probe.n, "n", 1, 128)?.unwrap_or(1);
+    let prompts = if endpoint == Endpoint::Completions { prompts(prompt.get()) } else { 1 };
+    let choices = integer(probe.n, "n", 1, 128)?.unwrap_or(1) * prompts;
     let output = [
         integer(probe.max_tokens, "max_tokens", 1, u64::MAX)?,
         integer(probe.max_completion_tokens, "max_completion_tokens", 1, u64::MAX)?,
         integer(probe.max_output_tokens, "max_output_tokens", 1, u64::MAX)?,
     ];
     let output = output.into_iter().flatten().max().unwrap_or(TYPICAL_OUTPUT_TOKENS).min(MAX_OUTPUT_TOKENS);
-    let output = if endpoint == Endpoint::Embeddings { 0 } else { output * choices };
+    let output = if endpoint == Endpoint::Embeddings { 0 } else { output.saturating_mul(choices) };
     let estimated_input = (prompt.get().len() + probe.beside_content()) as u64 / BYTES_PER_TOKEN;
     let start = model.get().as_ptr().addr() - body.as_ptr().addr();
     Ok(Call {
@@ -125,10 +128,18 @@ pub fn check(endpoint: Endpoint, body: &Bytes) -> Result<Call, GatewayError> {
         model: name.into_owned(),
         model_span: start..start + model.get().len(),
         stream: boolean(probe.stream, "stream")?.unwrap_or(false),
+        choices,
         estimated_input,
         estimated_tokens: estimated_input + output,
         body: body.clone(),
     })
+}
+
+/// How many prompts there are: a list of texts, or of lists of tokens, is several.
+fn prompts(prompt: &str) -> u64 {
+    let list = serde_json::from_str::<Vec<&RawValue>>(prompt).unwrap_or_default();
+    let several = list.iter().all(|item| item.get().starts_with(['"', '[']));
+    if several { (list.len() as u64).max(1) } else { 1 }
 }
 
 /// A string that borrows where it holds no escapes.
@@ -240,6 +251,23 @@ mod tests {
         assert_eq!(call.model, "deepseek");
         assert_eq!(&body[call.model_span.clone()], r#""deep\u0073eek""#);
         assert!(call.stream);
+    }
+
+    #[test]
+    fn choices_are_counted_over_all_prompts() {
+        let of = |endpoint, body: &'static str| {
+            check(endpoint, &Bytes::from_static(body.as_bytes())).expect("valid").choices
+        };
+        assert_eq!(of(Endpoint::Chat, r#"{"model":"m","messages":[{}],"n":3}"#), 3);
+        for (body, choices) in [
+            (r#"{"model":"m","prompt":"x"}"#, 1),
+            (r#"{"model":"m","prompt":["x","y"],"n":2}"#, 4),
+            (r#"{"model":"m","prompt":[1,2,3]}"#, 1),
+            (r#"{"model":"m","prompt":[[1,2],[3]]}"#, 2),
+            (r#"{"model":"m","prompt":[]}"#, 1),
+        ] {
+            assert_eq!(of(Endpoint::Completions, body), choices, "{body}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use super::dispatch::{Errand, Held, Served};
 use super::endpoint::StreamEnd;
+use super::json::Outline;
 use super::resume::outcome::Outcome;
 use super::resume::thread::Thread;
 use super::settle::{Ending, Settlement};
@@ -41,6 +42,8 @@ pub struct Flow {
     buffered: Buffered,
     rest: Option<Incoming>,
     stream: Option<Stream>,
+    /// Of an answer in one piece that was not read before it was passed on.
+    outline: Option<Outline>,
     tap: Tap,
     /// What of the backend's words has to be said in others.
     retelling: Option<Retelling>,
@@ -81,11 +84,13 @@ impl Flow {
             (errand.call.body, errand.headers) = (Bytes::new(), HeaderMap::new());
             errand.settlement.held.give_back();
         }
+        let outline = (!answer.stream && answer.rest.is_some()).then(Outline::default);
         Self {
             ready: answer.first,
             buffered: answer.buffered,
             rest: answer.rest,
             stream,
+            outline,
             tap: Tap::default(),
             retelling,
             ended: false,
@@ -164,10 +169,12 @@ impl Flow {
                 return Poll::Ready(Step::Broken(cause));
             }
             if let Some(piece) = self.ready.pop_front() {
-                match self.pass(piece) {
-                    Some(piece) => return Poll::Ready(Step::Piece(piece)),
-                    None => continue,
+                let Some(piece) = self.pass(piece) else { continue };
+                // The last bytes of a known length end the client's answer: there would be no telling it afterwards.
+                if self.is_half() {
+                    return Poll::Ready(Step::Broken(Cause::EndedEarly));
                 }
+                return Poll::Ready(Step::Piece(piece));
             }
             let Some(rest) = &mut self.rest else { return Poll::Ready(self.finish(Cause::EndedEarly)) };
             match std::task::ready!(Pin::new(rest).poll_frame(cx)) {
@@ -190,6 +197,12 @@ impl Flow {
         if let Some(stream) = &mut self.stream {
             stream.last_data += time;
         }
+    }
+
+    /// Whether an answer in one piece has come to an end that is none.
+    fn is_half(&self) -> bool {
+        let ended = self.ready.is_empty() && self.rest.as_ref().is_some_and(Incoming::is_end_stream);
+        ended && self.outline.as_ref().is_some_and(Outline::is_half)
     }
 
     /// When to look at [`Self::overdue`] at the latest.
@@ -222,6 +235,9 @@ impl Flow {
         let settlement = &mut self.errand.settlement;
         let Some(stream) = &mut self.stream else {
             self.tap.feed(&piece);
+            if let Some(outline) = &mut self.outline {
+                outline.feed(&piece);
+            }
             settlement.estimated_output += piece.len() as u64 / 4;
             if self.ready.is_empty() {
                 self.buffered.give_back();
@@ -243,8 +259,10 @@ impl Flow {
         }
         let whole = events.clone();
         let (events, look) = stream.look(events);
-        if look.data > 0 {
+        if look.payload {
             stream.last_data = self.last_byte;
+        }
+        if look.data > 0 {
             // DeepSeek sends a token an event.
             settlement.estimated_output += u64::from(look.data);
             // What a backend counted as it gave up is counted, though the client is not shown it.
@@ -269,7 +287,8 @@ impl Flow {
     /// Nothing more comes, because of `cause`: the end where nothing is missing, a break where something is.
     fn finish(&mut self, cause: Cause) -> Step {
         let Some(stream) = &mut self.stream else {
-            return if cause == Cause::EndedEarly { self.complete(None) } else { Step::Broken(cause) };
+            let whole = cause == Cause::EndedEarly && !self.outline.as_ref().is_some_and(Outline::is_half);
+            return if whole { self.complete(None) } else { Step::Broken(cause) };
         };
         let rest = stream.framer.rest();
         // The last event may lack its blank line; half an event is of no use to anybody.
@@ -295,7 +314,8 @@ impl Flow {
     /// The client has, or is about to have, all of it.
     pub fn ends(&mut self) {
         self.ended = true;
-        self.errand.settlement.ending = Ending::Complete;
+        let failed = self.stream.as_ref().is_some_and(|stream| stream.watch.failed());
+        self.errand.settlement.ending = if failed { Ending::Broken } else { Ending::Complete };
     }
 }
 
@@ -304,7 +324,8 @@ impl Drop for Flow {
         self.errand.settlement.usage = self.tap.usage();
         // hyper does not ask for another frame after the last byte of a body of known length.
         let all_sent = self.ready.is_empty() && self.rest.as_ref().is_none_or(Incoming::is_end_stream);
-        if !self.ended && self.stream.is_none() && all_sent {
+        let open = !self.ended && self.errand.settlement.ending == Ending::Cancelled;
+        if open && self.stream.is_none() && all_sent {
             self.errand.settlement.ending = Ending::Complete;
         }
     }

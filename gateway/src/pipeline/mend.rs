@@ -84,6 +84,9 @@ enum Plan {
 fn plan(flow: &Flow) -> Result<Plan, Outcome> {
     let call = &flow.errand.call;
     let thread = flow.thread()?;
+    if call.choices > 1 {
+        return Err(Outcome::Choices);
+    }
     let resumption = match Resumption::of(call.endpoint, &call.body, &thread.transcript)? {
         Next::End(end) => return Ok(Plan::End(end)),
         Next::Ask(resumption) => resumption,

@@ -337,6 +337,18 @@ impl Relay {
         None
     }
 
+    /// Ends it now, as the process leaves. Returns what the client is told, where there is a place for that.
+    pub fn cut_short(mut self) -> Option<Bytes> {
+        let state = std::mem::replace(&mut self.state, State::Ended);
+        let nothing_said = matches!(state, State::Dispatching(_));
+        if let State::Flowing(mut flow) = state {
+            flow.errand.settlement.ending = Ending::Broken;
+        }
+        let has_place = matches!(self.form, Form::Events(_)) || (nothing_said && self.form == Form::Padded);
+        let message = "The answer is incomplete. This gateway was stopped before the backend had ended it.";
+        has_place.then(|| self.told(&GatewayError::new(Code::StreamInterrupted, message).envelope()))
+    }
+
     /// What the client is told of an answer that nobody goes on with.
     fn broken_off(&self, mut flow: Flow, cause: Cause, outcome: Option<Outcome>) -> Result<Bytes, BrokenOff> {
         flow.errand.settlement.ending = Ending::Broken;

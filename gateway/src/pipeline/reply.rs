@@ -50,6 +50,15 @@ impl ReplyBody {
             Self::Relay(relay) => relay.deadline(),
         }
     }
+
+    /// What is still to be sent where it has to end now; `None` where the client cannot be told that something is missing.
+    #[must_use]
+    pub fn cut_short(self) -> Option<Self> {
+        match self {
+            Self::Full(full) => Some(Self::Full(full)),
+            Self::Relay(relay) => relay.cut_short().map(full),
+        }
+    }
 }
 
 /// The backend's answer broke off where the client cannot be told otherwise: the connection must be cut.

@@ -1,7 +1,7 @@
 //! What only event streams have: events put together from pieces, watched, remembered where the route resumes.
 
 use super::dispatch::Errand;
-use super::frames::{Framer, data_of};
+use super::frames::Framer;
 use super::in_flight::InFlight;
 use super::resume::outcome::Outcome;
 use super::resume::stitch::{Stitch, Stitched};
@@ -40,7 +40,7 @@ impl Stream {
         let thread = Thread::of(endpoint).filter(|_| resumes).ok_or(Outcome::Unsupported);
         Self {
             framer: Framer::default(),
-            watch: Watch::new(endpoint, resumes),
+            watch: Watch::new(endpoint, resumes, errand.call.choices),
             idle: settlement.route.idle_timeout(),
             last_data: now,
             ended_at: None,
@@ -68,7 +68,7 @@ impl Stream {
     pub fn join(&mut self, events: Bytes, now: Instant, backend: Option<usize>) -> (Bytes, bool) {
         let Ok(thread) = &mut self.thread else { return (events, false) };
         // What is held back or left out is a sign of life of the backend all the same.
-        if data_of(&events).next().is_some() {
+        if self.watch.has_payload(&events) {
             self.last_data = now;
         }
         match thread.join(events) {

@@ -1,8 +1,11 @@
-//! What passes in a stream, told without parsing it: content, the finish, the end mark, errors, garbage.
+//! What passes in a stream, told (nearly always) without parsing it: content, the finish, the end mark, errors, garbage.
 //!
 //! In a JSON string quotes are escaped, so an unescaped `"finish_reason":` is always a key.
 
+use super::choices::Choices;
 use super::endpoint::{Endpoint, StreamEnd};
+use super::frames::data_of;
+use crate::upstream::beginning::{FAILED_EVENTS, is_without_a_word};
 use crate::upstream::finish::{ABORTED, FAILED, OUT_OF_RESOURCES};
 use crate::upstream::judge::Cause;
 use memchr::memmem::Finder;
@@ -13,11 +16,13 @@ use std::sync::LazyLock;
 pub struct Look {
     /// Events with data, the end mark left out.
     pub data: u32,
+    /// Whether any of them says something: a chunk without a word is a sign of life, as a comment is.
+    pub payload: bool,
     /// Of these, how many are not JSON objects.
     pub garbage: u32,
     /// Whether the end mark is among them.
     pub end: bool,
-    /// Whether the backend gave up with a finish reason that says so, and that was to pass.
+    /// Whether the backend gave up with a finish reason or an event that says so, and that was to pass.
     pub gave_up: bool,
     /// What breaks the stream, and where the event that says so begins: what is before it is good.
     pub broken: Option<(usize, Cause)>,
@@ -29,26 +34,43 @@ pub struct Watch {
     endpoint: Endpoint,
     /// Whether an answer that the backend gave up is one that another could go on with.
     resumes: bool,
+    /// The choices, where there are several.
+    choices: Option<Choices>,
     finished: bool,
+    failed: bool,
 }
 
+static CONTENT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"content\":\""));
+static REASONING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"reasoning_content\":\""));
 static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\":"));
 static CHOICES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"choices\":"));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\":"));
 static OBJECT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"object\":"));
 
 impl Watch {
-    /// Watches a stream of `endpoint`. With `resumes`, `insufficient_system_resource` breaks it; else that is a finish
+    /// Watches a stream of `endpoint` with so many `choices`. With `resumes`, `insufficient_system_resource` breaks it; else that is a finish
     /// like others, for the client to read.
     #[must_use]
-    pub fn new(endpoint: Endpoint, resumes: bool) -> Self {
-        Self { endpoint, resumes, finished: false }
+    pub fn new(endpoint: Endpoint, resumes: bool, choices: u64) -> Self {
+        Self { endpoint, resumes, choices: Choices::of(choices), finished: false, failed: false }
     }
 
     /// Whether the answer has finished: nothing of it is missing, whether the end mark has come or not.
     #[must_use]
     pub fn finished(&self) -> bool {
         self.finished
+    }
+
+    /// Whether its last event says that the answer failed.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Whether any of these events says something.
+    #[must_use]
+    pub fn has_payload(&self, events: &[u8]) -> bool {
+        data_of(events).any(|data| self.is_payload(data))
     }
 
     /// Looks at whole events.
@@ -64,6 +86,7 @@ impl Watch {
         let mut look = Look::default();
         for (at, data) in data_lines(events) {
             if data == b"[DONE]" {
+                self.finished |= self.choices.as_ref().is_some_and(Choices::all_begun);
                 if !self.finished {
                     look.broken = Some((at, Cause::EndedEarly));
                     return look;
@@ -72,6 +95,7 @@ impl Watch {
                 continue;
             }
             look.data += 1;
+            look.payload = look.payload || self.is_payload(data);
             match self.chunk(data) {
                 Chunk::Content => {}
                 Chunk::Garbage => look.garbage += 1,
@@ -101,12 +125,24 @@ impl Watch {
             if is(ABORTED) || is(FAILED) || (gave_up && self.resumes) {
                 return Chunk::Broken(Cause::OutOfResourcesMidStream);
             }
-            self.finished = true;
+            self.finished = self.choices.is_none();
             if gave_up {
                 return Chunk::GaveUp;
             }
         }
+        if let Some(choices) = &mut self.choices {
+            choices.read(data);
+            self.finished = choices.all();
+        }
         Chunk::Content
+    }
+
+    /// Whether it says something.
+    fn is_payload(&self, data: &[u8]) -> bool {
+        match self.endpoint.stream_end() {
+            StreamEnd::Done => says_something(data),
+            StreamEnd::Event(_) => !is_ping(data),
+        }
     }
 
     /// Messages and responses: named events, the last of which ends the stream.
@@ -114,11 +150,17 @@ impl Watch {
         let mut look = Look::default();
         for (_, data) in data_lines(events) {
             look.data += 1;
+            look.payload = look.payload || self.is_payload(data);
             look.garbage += u32::from(!(data.starts_with(b"{") && data.ends_with(b"}")));
         }
-        let mut names = events.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"event:"));
-        look.end = names.any(|name| ends.iter().any(|end| name.trim_ascii() == end.as_bytes()));
+        let names = events.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"event:"));
+        for name in names.map(<[u8]>::trim_ascii) {
+            let is_one_of = |names: &[&str]| names.iter().any(|other| name == other.as_bytes());
+            look.end |= is_one_of(ends);
+            look.gave_up |= is_one_of(&FAILED_EVENTS);
+        }
         self.finished |= look.end;
+        self.failed |= look.gave_up;
         look
     }
 }
@@ -128,6 +170,19 @@ enum Chunk {
     Garbage,
     GaveUp,
     Broken(Cause),
+}
+
+/// Whether a chunk says something; told by its beginning where it is a text, as nearly every one is.
+fn says_something(data: &[u8]) -> bool {
+    let is_text = [&CONTENT, &REASONING].iter().any(|key| {
+        key.find(data).is_some_and(|at| data.get(at + key.needle().len()).is_some_and(|next| *next != b'"'))
+    });
+    is_text || !is_without_a_word(data)
+}
+
+/// Anthropic's way to show a sign of life.
+fn is_ping(data: &[u8]) -> bool {
+    data.iter().filter(|byte| !byte.is_ascii_whitespace()).eq(br#"{"type":"ping"}"#)
 }
 
 /// Whether what is no chunk is an error: in an envelope, a bare text (Ollama), or flat (SGLang).
@@ -164,16 +219,16 @@ mod tests {
     const TEXT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"say \\\"finish_reason\\\":\\\"stop\\\"\"},\"finish_reason\":null}]}\n\n";
 
     fn chat() -> Watch {
-        Watch::new(Endpoint::Chat, true)
+        Watch::new(Endpoint::Chat, true, 1)
     }
 
     #[test]
     fn a_finish_and_the_end_mark_are_told_from_text_that_speaks_of_them() {
         let mut watch = chat();
-        assert_eq!(watch.look(TEXT.as_bytes()), Look { data: 1, ..Look::default() });
+        assert_eq!(watch.look(TEXT.as_bytes()), Look { data: 1, payload: true, ..Look::default() });
         assert!(!watch.finished());
         let look = watch.look(format!(": hi\n\n{FINISHED}data: [DONE]\n\n").as_bytes());
-        assert_eq!(look, Look { data: 1, end: true, ..Look::default() });
+        assert_eq!(look, Look { data: 1, payload: true, end: true, ..Look::default() });
         assert!(watch.finished());
     }
 
@@ -208,15 +263,15 @@ mod tests {
         assert_eq!(look.broken, Some((TEXT.len(), Cause::OutOfResourcesMidStream)));
         for word in ["abort", "error"] {
             let aborted = FINISHED.replace("stop", word);
-            let look = Watch::new(Endpoint::Chat, false).look(aborted.as_bytes());
+            let look = Watch::new(Endpoint::Chat, false, 1).look(aborted.as_bytes());
             assert_eq!(
                 look.broken,
                 Some((0, Cause::OutOfResourcesMidStream)),
                 "{word} is none of DeepSeek's"
             );
         }
-        let passed = Watch::new(Endpoint::Chat, false).look(lack.as_bytes());
-        assert_eq!(passed, Look { data: 1, gave_up: true, ..Look::default() });
+        let passed = Watch::new(Endpoint::Chat, false, 1).look(lack.as_bytes());
+        assert_eq!(passed, Look { data: 1, payload: true, gave_up: true, ..Look::default() });
         let inner = "data: {\"choices\":[{\"content_filter\":{\"error\":{\"code\":1}}}]}\n\n";
         assert_eq!(chat().look(inner.as_bytes()).broken, None);
     }
@@ -228,9 +283,61 @@ mod tests {
     }
 
     #[test]
+    fn what_says_nothing_is_no_step_in_an_answer() {
+        let chunk = |delta: &str| {
+            format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":null}}]}}\n\n")
+        };
+        for nothing in
+            [r#"{"role":"assistant","content":""}"#, r#"{"content":null,"reasoning_content":""}"#, "{}"]
+        {
+            assert!(!chat().look(chunk(nothing).as_bytes()).payload, "{nothing}");
+        }
+        assert!(!chat().look(b"data: oops\n\n").payload);
+        for word in [
+            r#"{"content":"x"}"#,
+            r#"{"content":"","reasoning_content":"x"}"#,
+            r#"{"content" : "x"}"#,
+            r#"{"tool_calls":[{"index":0,"function":{"arguments":""}}]}"#,
+            r#"{"refusal":"no"}"#,
+        ] {
+            assert!(chat().look(chunk(word).as_bytes()).payload, "{word}");
+        }
+        assert!(chat().look(FINISHED.as_bytes()).payload);
+        assert!(chat().look(b"data: {\"choices\":[],\"usage\":{}}\n\n").payload);
+        let mut messages = Watch::new(Endpoint::Messages, false, 1);
+        assert!(!messages.look(b"event: ping\ndata: {\"type\": \"ping\"}\n\n").payload);
+        assert!(
+            messages.look(b"event: content_block_delta\ndata: {\"delta\":{\"text\":\"ping\"}}\n\n").payload
+        );
+    }
+
+    #[test]
+    fn an_answer_of_several_choices_has_finished_when_all_of_them_have() {
+        let chunk = |index: u64, finish: &str| {
+            format!(
+                "data: {{\"choices\":[{{\"index\":{index},\"delta\":{{}},\"finish_reason\":{finish}}}]}}\n\n"
+            )
+        };
+        let mut watch = Watch::new(Endpoint::Chat, false, 2);
+        watch.look([chunk(0, "null"), chunk(1, "null"), chunk(0, "\"stop\"")].concat().as_bytes());
+        assert!(!watch.finished());
+        assert!(watch.look(b"data: [DONE]\n\n").broken.is_some(), "an end mark is no finish");
+        watch.look(chunk(1, "\"stop\"").as_bytes());
+        assert!(watch.finished());
+        // A server that makes one of two says so with its end mark, and not with silence.
+        let mut watch = Watch::new(Endpoint::Chat, false, 2);
+        watch.look(chunk(0, "\"stop\"").as_bytes());
+        assert!(!watch.finished());
+        assert!(watch.look(b"data: [DONE]\n\n").end);
+    }
+
+    #[test]
     fn named_streams_end_with_their_last_event() {
-        let mut watch = Watch::new(Endpoint::Messages, true);
+        let mut watch = Watch::new(Endpoint::Messages, true, 1);
         assert!(!watch.look(b"event: ping\ndata: {\"type\":\"ping\"}\n\n").end);
         assert!(watch.look(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n").end);
+        assert!(!watch.failed());
+        let look = watch.look(b"event: error\ndata: {\"type\":\"error\"}\n\n");
+        assert!(look.end && look.gave_up && watch.failed());
     }
 }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -39,8 +39,17 @@ struct State {
     next: u64,
 }
 
-/// A body, and what counts its request as in flight: both can be taken away from a client that does not read.
-type Shared = Arc<Mutex<Option<(ReplyBody, Option<Place>)>>>;
+/// What can be taken away from a client that does not read.
+type Shared = Arc<Mutex<Option<Answer>>>;
+
+/// An answer on its way.
+struct Answer {
+    body: ReplyBody,
+    /// What counts its request as in flight.
+    place: Option<Place>,
+    /// Who waits for the next piece of it.
+    waiting: Option<Waker>,
+}
 
 /// Counts a request until its answer has ended.
 pub struct Open {
@@ -109,6 +118,20 @@ impl Activity {
         }
     }
 
+    /// Ends the answers on their way, as the process leaves: with the word that they are incomplete, where that has a place.
+    pub fn cut(&self) {
+        let answers: Vec<_> = self.0.lock().answers.drain().map(|(_, (_, answer))| answer).collect();
+        for shared in answers {
+            let mut held = shared.lock();
+            let Some(Answer { body, place, waiting }) = held.take() else { continue };
+            *held = body.cut_short().map(|body| Answer { body, place, waiting: None });
+            drop(held);
+            if let Some(waiting) = waiting {
+                waiting.wake();
+            }
+        }
+    }
+
     /// Resolves once nothing has gone on for `pause`; at once on HTTP/2, where nothing is lost by an end.
     pub async fn quiet(&self, pause: Duration) {
         loop {
@@ -132,7 +155,7 @@ impl Open {
     /// Counts until `body` has ended, and holds `place` for as long.
     pub fn counts(mut self, body: ReplyBody, place: Option<Place>) -> Counted {
         let until = body.deadline() + GRACE;
-        let body = Arc::new(Mutex::new(Some((body, place))));
+        let body = Arc::new(Mutex::new(Some(Answer { body, place, waiting: None })));
         let mut state = self.activity.0.lock();
         let number = state.next;
         state.next += 1;
@@ -170,17 +193,23 @@ impl Body for Counted {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match self.body.lock().as_mut() {
-            Some((body, _)) => Pin::new(body).poll_frame(cx),
+            Some(Answer { body, waiting, .. }) => {
+                let polled = Pin::new(body).poll_frame(cx);
+                if polled.is_pending() && !waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    *waiting = Some(cx.waker().clone());
+                }
+                polled
+            }
             None => Poll::Ready(Some(Err(BrokenOff))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.lock().as_ref().is_some_and(|(body, _)| body.is_end_stream())
+        self.body.lock().as_ref().is_some_and(|answer| answer.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.lock().as_ref().map(|(body, _)| body.size_hint()).unwrap_or_default()
+        self.body.lock().as_ref().map(|answer| answer.body.size_hint()).unwrap_or_default()
     }
 }
 

@@ -88,18 +88,24 @@ async fn converse(
     };
     let connection = protocol.serve_connection(TokioIo::new(io), service);
     tokio::pin!(connection);
-    tokio::select! {
+    let is_cut = tokio::select! {
         ended = connection.as_mut() => return ended,
-        () = &mut cut => return Ok(()),
+        () = &mut cut => true,
         () = activity.never_asked(first) => return Ok(()),
         () = activity.overstayed() => return Ok(()),
-        () = async { closing.await; activity.quiet(QUIET).await } => connection.as_mut().graceful_shutdown(),
+        () = async { closing.await; activity.quiet(QUIET).await } => false,
+    };
+    connection.as_mut().graceful_shutdown();
+    if !is_cut {
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = cut => {}
+            // HTTP/2 that has not begun hears no farewell.
+            () = activity.never_asked(Instant::now() + QUIET) => return Ok(()),
+            () = activity.overstayed() => return Ok(()),
+        }
     }
-    tokio::select! {
-        ended = connection => ended,
-        () = cut => Ok(()),
-        // HTTP/2 that has not begun hears no farewell.
-        () = activity.never_asked(Instant::now() + QUIET) => Ok(()),
-        () = activity.overstayed() => Ok(()),
-    }
+    // For as long as the process waits.
+    activity.cut();
+    connection.await
 }

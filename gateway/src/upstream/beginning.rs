@@ -35,7 +35,7 @@ const OPENING: [&str; 8] = [
 ];
 
 /// Events of the other APIs that say that there will be no answer.
-const FAILED: [&str; 2] = ["error", "response.failed"];
+pub const FAILED_EVENTS: [&str; 2] = ["error", "response.failed"];
 
 #[derive(Deserialize)]
 struct Frame<'a> {
@@ -115,13 +115,19 @@ fn of_event(data: &[u8]) -> Beginning {
     if data == b"[DONE]" {
         return Beginning::Failed(Cause::EndedUnbegun);
     }
-    // What cannot be read is the client's to judge: it may be a new shape.
-    let Ok(frame) = serde_json::from_slice::<Frame<'_>>(data) else { return Beginning::Begun };
+    let Ok(frame) = serde_json::from_slice::<Frame<'_>>(data) else {
+        // A new shape is the client's to judge; what is no JSON is no token.
+        let is_json = serde_json::from_slice::<IgnoredAny>(data).is_ok();
+        return if is_json { Beginning::Begun } else { Beginning::NotYet };
+    };
+    if data[1..].trim_ascii() == b"}" {
+        return Beginning::NotYet;
+    }
     if frame.is_error() {
         return Beginning::Failed(Cause::ErrorFirst);
     }
     if let Some(event) = &frame.event {
-        if FAILED.contains(&event.as_ref()) {
+        if FAILED_EVENTS.contains(&event.as_ref()) {
             return Beginning::Failed(Cause::ErrorFirst);
         }
         return if OPENING.contains(&event.as_ref()) { Beginning::NotYet } else { Beginning::Begun };
@@ -140,6 +146,15 @@ fn of_event(data: &[u8]) -> Beginning {
         }
         Some(_) => Beginning::Begun,
     }
+}
+
+/// Whether it is a chunk that says nothing and does not finish, or nothing that can be read: no step in an answer.
+pub fn is_without_a_word(data: &[u8]) -> bool {
+    let Ok(frame) = serde_json::from_slice::<Frame<'_>>(data) else {
+        return serde_json::from_slice::<IgnoredAny>(data).is_err();
+    };
+    let Some(choices) = frame.choices.filter(|choices| !choices.is_empty()) else { return false };
+    choices.iter().all(|choice| !choice.says_something() && choice.finish().is_none())
 }
 
 /// Judges a whole JSON answer with status 200.
@@ -213,6 +228,9 @@ mod tests {
             stream(r#"{"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":""}]}"#),
             Beginning::NotYet
         );
+        for garbage in ["oops", r#"{"choices":[{"del"#, "{ }"] {
+            assert_eq!(stream(garbage), Beginning::NotYet, "{garbage}");
+        }
     }
 
     #[test]
@@ -231,7 +249,7 @@ mod tests {
         }
         assert_eq!(stream(r#"{"choices":[{"text":"x"}]}"#), Beginning::Begun);
         assert_eq!(stream(r#"{"type":"content_block_delta","delta":{"text":"x"}}"#), Beginning::Begun);
-        assert_eq!(stream("{\"a new shape\""), Beginning::Begun);
+        assert_eq!(stream(r#"{"choices":"of a new shape"}"#), Beginning::Begun);
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct Trail {
     pub broke: Set,
     /// Those that were asked and are never asked again in this call.
     pub barred: Set,
+    /// Attempts that were not counted, as only the key was refused.
+    pub spared: u32,
     /// Before when those that named a time are not asked again.
     waits: Vec<(usize, Instant)>,
 }

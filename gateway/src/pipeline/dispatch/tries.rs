@@ -184,8 +184,11 @@ impl Run<'_> {
         tracing::warn!(route = %self.route.state.metrics.label, backend = %backend.name, attempt = settlement.attempts, reason, detail = %failure.detail, request_id = settlement.request_id.to_str().unwrap_or_default(), "attempt failed");
         let policy = &self.route.policy.failover;
         if another_key {
-            // The account is well: it is asked again at once, with its next key, and that is the same attempt.
-            settlement.attempts -= 1;
+            // The account is well: it is asked again at once, with its next key. That is the same attempt, but not for ever.
+            if settlement.trail.spared < policy.attempts {
+                settlement.trail.spared += 1;
+                settlement.attempts -= 1;
+            }
             self.note(failure, &backend.name);
             return After::Another;
         }

@@ -1,0 +1,62 @@
+//! The choices of a stream that has several: it is whole once each of them has finished.
+
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+/// Which choices have begun and which have finished.
+#[derive(Debug)]
+pub struct Choices {
+    wanted: u64,
+    begun: BTreeSet<u64>,
+    finished: BTreeSet<u64>,
+}
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow, default)]
+    choices: Vec<Choice<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(default)]
+    index: u64,
+    #[serde(borrow, default)]
+    finish_reason: Option<Cow<'a, str>>,
+}
+
+impl Choices {
+    /// So many are wanted; `None` where that is one, of which the finish reason alone tells.
+    #[must_use]
+    pub fn of(wanted: u64) -> Option<Self> {
+        (wanted > 1).then(|| Self { wanted, begun: BTreeSet::new(), finished: BTreeSet::new() })
+    }
+
+    /// Reads a chunk; one that cannot be read tells nothing.
+    pub fn read(&mut self, data: &[u8]) {
+        let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else { return };
+        for Choice { index, finish_reason } in chunk.choices {
+            // Bounded by what was asked for, whatever a server says.
+            if self.begun.len() as u64 <= self.wanted {
+                self.begun.insert(index);
+            }
+            // Some servers have an empty reason in every chunk but the last.
+            if self.begun.contains(&index) && finish_reason.is_some_and(|reason| !reason.is_empty()) {
+                self.finished.insert(index);
+            }
+        }
+    }
+
+    /// Whether every choice that was wanted has finished.
+    #[must_use]
+    pub fn all(&self) -> bool {
+        self.all_begun() && self.finished.len() as u64 >= self.wanted
+    }
+
+    /// Whether every choice that has begun has finished: a server that makes fewer than were wanted ends with them.
+    #[must_use]
+    pub fn all_begun(&self) -> bool {
+        !self.begun.is_empty() && self.begun == self.finished
+    }
+}
