@@ -30,7 +30,7 @@ pub struct Failover {
     #[schemars(range(min = 0, max = 100))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_percent: Option<i32>,
-    /// A second backend is asked when the first has sent no token for this long; the first token wins, the other call is
+    /// A second backend is asked for a stream of which the first has sent no token for this long; the first token wins, the other call is
     /// cancelled. It counts as an attempt and costs prompt tokens twice. Shorter than `timeouts.request`. Default: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hedge_after: Option<DurationString>,

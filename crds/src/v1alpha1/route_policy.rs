@@ -79,7 +79,7 @@ pub struct Timeouts {
     /// Default: `12s` while another backend can be asked, and `60s` for the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_token: Option<DurationString>,
-    /// Between two frames with content of a stream; keep-alive comments do not count. Default: `60s`.
+    /// Between two frames with content of a stream; keep-alive comments and empty frames do not count. Default: `60s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<DurationString>,
     /// Between two bytes of any kind, keep-alive comments and blank lines included, once the backend has begun to
