@@ -307,3 +307,26 @@ fn has_content_type(headers: &HeaderMap, wanted: &str) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     value.get(..wanted.len()).is_some_and(|start| start.eq_ignore_ascii_case(wanted))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::client::Clients;
+
+    #[tokio::test]
+    async fn a_name_without_an_address_is_told_from_a_server_that_is_gone() {
+        // Other tests of this process may have installed it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Clients::default().get(None, Duration::from_secs(10)).expect("a client");
+        // Longer than a name may be: no server of names is asked for it.
+        let name = format!("{}.", "x".repeat(60)).repeat(5);
+        for (authority, cause) in
+            [(format!("{name}invalid:1"), Cause::DnsFailed), ("127.0.0.1:1".to_owned(), Cause::ConnectFailed)]
+        {
+            let mut request = Request::new(SplicedBody::default());
+            *request.uri_mut() = format!("http://{authority}/").parse().expect("a URL");
+            let error = client.request(request).await.expect_err("nobody is there");
+            assert_eq!(connection_cause(&error), cause, "{authority}");
+        }
+    }
+}

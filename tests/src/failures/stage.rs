@@ -7,7 +7,7 @@ use crate::gateway::Gateway;
 use crate::kubernetes::try_eventually;
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
-use mock_deepseek::{Mock, Options};
+use mock_deepseek::{Mock, Options, Outcome};
 use parking_lot::Mutex;
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
@@ -142,6 +142,16 @@ impl Stage {
         self[backend].wait_for(|stats| stats.cancelled == count, SOON).await?;
         let took = started.elapsed();
         ensure!(took < Duration::from_millis(100), "cancelled after {took:?} only");
+        Ok(())
+    }
+
+    /// Waits until a backend has seen its newest request cancelled; fails if that was more than 100 ms after `left`.
+    pub async fn cancelled_when_left(&self, backend: usize, left: Instant) -> Result<()> {
+        self[backend].wait_for(|stats| stats.in_flight == 0, SOON).await?;
+        let request = self[backend].last_request().context("a request")?;
+        ensure!(request.outcome == Outcome::Cancelled, "it has {:?}", request.outcome);
+        let late = request.ended.context("it has ended")?.saturating_duration_since(left);
+        ensure!(late < Duration::from_millis(100), "cancelled {late:?} after it was left");
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! Clocks: signs of life for the client, patience with backends, and one deadline over it all.
 
-use crate::support::{chat, chat_json, code, gateway, hello, hello_streamed, payloads, post, said, upstream};
+use crate::support::{
+    chat, chat_json, code, gateway, hello, hello_streamed, over_account, payloads, post, said, upstream,
+};
 use anyhow::Result;
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -174,5 +176,49 @@ async fn a_backend_that_does_not_close_behind_the_end_mark_keeps_nobody_waiting(
     assert_eq!(payloads(&text).last(), Some(&"[DONE]"), "{text}");
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     a.wait_for(|stats| stats.cancelled == 1, SOON).await?;
+    Ok(())
+}
+
+/// An account with a single place.
+const ONE_PLACE: &str = "  concurrency: {models: [{model: deepseek-flash, limit: 1}], queueTimeout: 20s}\n";
+
+#[tokio::test]
+async fn a_call_that_waits_for_a_place_ends_with_its_deadline_and_reaches_no_backend() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("header_delay_ms=20000");
+    let gateway = over_account(&a, None, ONE_PLACE, "").await?;
+    let call = || post(&gateway, "/v1/chat/completions", &hello());
+    let holds_the_place = tokio::spawn(call().send());
+    a.wait_for(|stats| stats.in_flight == 1, SOON).await?;
+    let started = Instant::now();
+    let response = call().header("x-request-timeout-ms", "500").send().await?;
+    let (status, took) = (response.status().as_u16(), started.elapsed());
+    let answer: Value = response.json().await?;
+    let said = (status, code(&answer));
+    assert!([(504, "upstream_timeout"), (429, "upstream_rate_limited")].contains(&said), "{status} {answer}");
+    assert!((450..1500).contains(&took.as_millis()), "{took:?}");
+    assert_eq!((a.stats().requests, a.stats().in_flight), (1, 1));
+    holds_the_place.abort();
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_call_waited_for_a_place_is_missing_from_its_time_at_the_backend() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("header_delay_ms=1500");
+    let gateway = over_account(&a, None, ONE_PLACE, "").await?;
+    let call = || post(&gateway, "/v1/chat/completions", &hello());
+    let first = tokio::spawn(call().send());
+    a.wait_for(|stats| stats.in_flight == 1, SOON).await?;
+    a.set_default("header_delay_ms=20000");
+    let started = Instant::now();
+    let (status, answer) = {
+        let response = call().header("x-request-timeout-ms", "2500").send().await?;
+        (response.status().as_u16(), response.json::<Value>().await?)
+    };
+    let took = started.elapsed();
+    assert_eq!((status, code(&answer)), (504, "upstream_timeout"), "{answer}");
+    assert!((2450..3500).contains(&took.as_millis()), "and not 2.5 s after it had its place: {took:?}");
+    assert_eq!((first.await??.status().as_u16(), a.stats().requests), (200, 2));
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! How the process leaves: not ready, then not listening, then done or cut; always with exit code 0.
 
-use crate::support::{KEY, chat, chat_json, client, hello, hello_streamed, route, upstream, world};
+use crate::support::{
+    KEY, chat, chat_json, client, client_builder, hello, hello_streamed, payloads, route, upstream, world,
+};
 use anyhow::{Context as _, Result, ensure};
 use deepseek_tests::gateway::Gateway;
 use deepseek_tests::kubernetes::eventually;
@@ -135,17 +137,24 @@ async fn a_kept_connection_is_not_closed_before_the_client_was_told() -> Result<
 }
 
 #[tokio::test]
-async fn what_outlasts_the_timeout_is_cut() -> Result<()> {
+async fn what_outlasts_the_timeout_is_cut_and_told_so() -> Result<()> {
     let a = upstream("a").await?;
     a.set_default("stall?stall_after=2");
-    let mut gateway = leaving(&a, "0s", "1s").await?;
-    let mut stream = chat(&gateway, &hello_streamed()).await?;
-    stream.chunk().await?.context("a frame")?;
-    let start = Instant::now();
-    gateway.signal("TERM")?;
-    assert_eq!(gateway.exited(SOON).await?.code(), Some(0));
-    assert!(start.elapsed() >= Duration::from_secs(1), "{:?}", start.elapsed());
-    while let Ok(Some(_)) = stream.chunk().await {}
+    for client in [client(), client_builder().http2_prior_knowledge().build()?] {
+        let mut gateway = leaving(&a, "0s", "1s").await?;
+        let url = gateway.url("/v1/chat/completions");
+        let ask = |body| client.post(&url).bearer_auth(KEY).json(&body).send();
+        let mut stream = ask(hello_streamed()).await?;
+        stream.chunk().await?.context("a frame")?;
+        let start = Instant::now();
+        gateway.signal("TERM")?;
+        let rest = stream.text().await?;
+        let payloads = payloads(&rest);
+        assert!(payloads.last().is_some_and(|last| last.contains("stream_interrupted")), "{rest}");
+        assert!(!payloads.contains(&"[DONE]"), "{rest}");
+        assert_eq!(gateway.exited(SOON).await?.code(), Some(0));
+        assert!(start.elapsed() >= Duration::from_secs(1), "{:?}", start.elapsed());
+    }
     Ok(())
 }
 

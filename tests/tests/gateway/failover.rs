@@ -150,6 +150,27 @@ async fn the_callers_own_mistake_is_passed_on_and_never_retried() -> Result<()> 
 }
 
 #[tokio::test]
+async fn any_number_of_422_goes_to_the_caller_as_sent_and_opens_no_breaker() -> Result<()> {
+    let (a, b) = (upstream("a").await?, upstream("b").await?);
+    a.set_default("unprocessable");
+    let policy =
+        "  failover: {circuitBreaker: {errorPercent: 50, minRequests: 4, window: 30s, openFor: 60s}}\n";
+    let gateway = gateway(&[&a, &b], policy).await?;
+    let direct = client().post(format!("{}/chat/completions", a.base_url())).bearer_auth(PROVIDER_KEY);
+    let as_sent = direct.json(&hello()).send().await?.text().await?;
+    assert!(!as_sent.is_empty());
+    for number in 1..=25 {
+        let response = chat(&gateway, &hello()).await?;
+        assert_eq!(response.status(), 422, "call {number}");
+        assert_eq!(response.text().await?, as_sent, "call {number}");
+    }
+    let report = client().get(gateway.admin_url("/status")).send().await?.json::<Value>().await?;
+    assert_eq!(report["backends"][0]["state"], "Healthy", "{report}");
+    assert_eq!((a.stats().requests, b.stats().requests), (26, 0));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_single_backend_is_asked_again_after_a_pause_up_to_the_attempts() -> Result<()> {
     let a = upstream("a").await?;
     a.set_default("status=503");

@@ -4,8 +4,8 @@ mod continued;
 mod cuts;
 mod given_up;
 
-use crate::support::{chat, client, gateway, payloads, world};
-use anyhow::{Context as _, Result};
+use crate::support::{chat, counter, gateway, payloads, world};
+use anyhow::Result;
 use deepseek_tests::gateway::Gateway;
 use mock_deepseek::{Flavor, Mock, Options};
 use serde_json::{Value, json};
@@ -133,13 +133,6 @@ async fn flavored(upstreams: &[(&Mock, Flavor)], more: &str) -> Result<Gateway> 
         "apiVersion: deepseekroute.io/v1alpha1\nkind: DeepSeekRoute\nmetadata: {{name: chat}}\nspec:\n  model: deepseek-flash\n  backends:\n{backends}{more}"
     );
     Gateway::standalone(&world(&route)).await
-}
-
-/// A counter on the metrics page, 0 where it is not there.
-async fn counter(gateway: &Gateway, series: &str) -> Result<u64> {
-    let metrics = client().get(gateway.admin_url("/metrics")).send().await?.text().await?;
-    let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.map_or(Ok(0), |value| value.parse().context("a number"))
 }
 
 /// How many streams of the route came to this.
