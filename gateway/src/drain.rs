@@ -96,6 +96,11 @@ impl Drain {
         self.cut.clone().cancelled_owned()
     }
 
+    /// The same for one who waits no longer than this is borrowed.
+    pub fn is_cut(&self) -> impl Future<Output = ()> + Send + '_ {
+        self.cut.cancelled()
+    }
+
     /// Counts a connection until the token is dropped.
     pub fn connection(&self) -> Token {
         Token(self.connections.token())

@@ -113,14 +113,14 @@ pub fn check(endpoint: Endpoint, body: &Bytes) -> Result<Call, GatewayError> {
     number(probe.presence_penalty, "presence_penalty", -2.0, 2.0)?;
     integer(probe.top_logprobs, "top_logprobs", 0, 20)?;
     let prompts = if endpoint == Endpoint::Completions { prompts(prompt.get()) } else { 1 };
-    let choices = integer(probe.n, "n", 1, 128)?.unwrap_or(1) * prompts;
+    let each = integer(probe.n, "n", 1, 128)?.unwrap_or(1);
     let output = [
         integer(probe.max_tokens, "max_tokens", 1, u64::MAX)?,
         integer(probe.max_completion_tokens, "max_completion_tokens", 1, u64::MAX)?,
         integer(probe.max_output_tokens, "max_output_tokens", 1, u64::MAX)?,
     ];
     let output = output.into_iter().flatten().max().unwrap_or(TYPICAL_OUTPUT_TOKENS).min(MAX_OUTPUT_TOKENS);
-    let output = if endpoint == Endpoint::Embeddings { 0 } else { output.saturating_mul(choices) };
+    let output = if endpoint == Endpoint::Embeddings { 0 } else { output.saturating_mul(each) };
     let estimated_input = (prompt.get().len() + probe.beside_content()) as u64 / BYTES_PER_TOKEN;
     let start = model.get().as_ptr().addr() - body.as_ptr().addr();
     Ok(Call {
@@ -128,7 +128,7 @@ pub fn check(endpoint: Endpoint, body: &Bytes) -> Result<Call, GatewayError> {
         model: name.into_owned(),
         model_span: start..start + model.get().len(),
         stream: boolean(probe.stream, "stream")?.unwrap_or(false),
-        choices,
+        choices: each * prompts,
         estimated_input,
         estimated_tokens: estimated_input + output,
         body: body.clone(),

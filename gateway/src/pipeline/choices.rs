@@ -10,6 +10,7 @@ pub struct Choices {
     wanted: u64,
     begun: BTreeSet<u64>,
     finished: BTreeSet<u64>,
+    unread: bool,
 }
 
 #[derive(Deserialize)]
@@ -20,8 +21,9 @@ struct Chunk<'a> {
 
 #[derive(Deserialize)]
 struct Choice<'a> {
+    /// Some servers have it as `null` or `0.0`.
     #[serde(default)]
-    index: u64,
+    index: Option<f64>,
     #[serde(borrow, default)]
     finish_reason: Option<Cow<'a, str>>,
 }
@@ -30,13 +32,22 @@ impl Choices {
     /// So many are wanted; `None` where that is one, of which the finish reason alone tells.
     #[must_use]
     pub fn of(wanted: u64) -> Option<Self> {
-        (wanted > 1).then(|| Self { wanted, begun: BTreeSet::new(), finished: BTreeSet::new() })
+        (wanted > 1).then(|| Self {
+            wanted,
+            begun: BTreeSet::new(),
+            finished: BTreeSet::new(),
+            unread: false,
+        })
     }
 
-    /// Reads a chunk; one that cannot be read tells nothing.
-    pub fn read(&mut self, data: &[u8]) {
-        let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else { return };
+    /// Reads a chunk. Returns whether all so far could be read.
+    pub fn read(&mut self, data: &[u8]) -> bool {
+        let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else {
+            self.unread = true;
+            return false;
+        };
         for Choice { index, finish_reason } in chunk.choices {
+            let index = index.unwrap_or_default().to_bits();
             // Bounded by what was asked for, whatever a server says.
             if self.begun.len() as u64 <= self.wanted {
                 self.begun.insert(index);
@@ -46,6 +57,13 @@ impl Choices {
                 self.finished.insert(index);
             }
         }
+        !self.unread
+    }
+
+    /// Whether a chunk could not be read, so that what is known of the choices may be wrong.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        self.unread
     }
 
     /// Whether every choice that was wanted has finished.

@@ -199,6 +199,12 @@ impl Flow {
         }
     }
 
+    /// Whether its end mark has passed: the client has all of it.
+    #[must_use]
+    pub fn has_said_all(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.ended_at.is_some())
+    }
+
     /// Whether an answer in one piece has come to an end that is none.
     fn is_half(&self) -> bool {
         let ended = self.ready.is_empty() && self.rest.as_ref().is_some_and(Incoming::is_end_stream);

@@ -342,6 +342,10 @@ impl Relay {
         let state = std::mem::replace(&mut self.state, State::Ended);
         let nothing_said = matches!(state, State::Dispatching(_));
         if let State::Flowing(mut flow) = state {
+            if flow.has_said_all() {
+                flow.ends();
+                return Some(Bytes::new());
+            }
             flow.errand.settlement.ending = Ending::Broken;
         }
         let has_place = matches!(self.form, Form::Events(_)) || (nothing_said && self.form == Form::Padded);

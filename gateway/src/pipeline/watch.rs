@@ -7,7 +7,7 @@ use super::endpoint::{Endpoint, StreamEnd};
 use super::frames::data_of;
 use crate::upstream::beginning::{FAILED_EVENTS, is_without_a_word};
 use crate::upstream::finish::{ABORTED, FAILED, OUT_OF_RESOURCES};
-use crate::upstream::judge::Cause;
+use crate::upstream::judge::{Cause, by_error};
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
 
@@ -36,6 +36,8 @@ pub struct Watch {
     resumes: bool,
     /// The choices, where there are several.
     choices: Option<Choices>,
+    /// Finish reasons so far.
+    reasons: u32,
     finished: bool,
     failed: bool,
 }
@@ -52,7 +54,7 @@ impl Watch {
     /// like others, for the client to read.
     #[must_use]
     pub fn new(endpoint: Endpoint, resumes: bool, choices: u64) -> Self {
-        Self { endpoint, resumes, choices: Choices::of(choices), finished: false, failed: false }
+        Self { endpoint, resumes, choices: Choices::of(choices), reasons: 0, finished: false, failed: false }
     }
 
     /// Whether the answer has finished: nothing of it is missing, whether the end mark has come or not.
@@ -86,7 +88,10 @@ impl Watch {
         let mut look = Look::default();
         for (at, data) in data_lines(events) {
             if data == b"[DONE]" {
-                self.finished |= self.choices.as_ref().is_some_and(Choices::all_begun);
+                // What could not be read is believed of an end mark, where there was any finish at all.
+                let several = self.choices.as_ref();
+                self.finished |=
+                    several.is_some_and(|c| c.all_begun() || (c.is_unread() && self.reasons > 0));
                 if !self.finished {
                     look.broken = Some((at, Cause::EndedEarly));
                     return look;
@@ -116,51 +121,55 @@ impl Watch {
         if CHOICES.find(data).is_none() && is_error(data) {
             return Chunk::Broken(Cause::ErrorMidStream);
         }
+        let mut gave_up = false;
         // Some servers have an empty one in every chunk but the last.
-        let mut reasons = opening_with(&FINISH, data, b'"').filter(|reason| !reason.starts_with(b"\""));
-        if let Some(reason) = reasons.next() {
+        for reason in opening_with(&FINISH, data, b'"').filter(|reason| !reason.starts_with(b"\"")) {
             let is =
                 |word: &str| reason.strip_prefix(word.as_bytes()).is_some_and(|rest| rest.starts_with(b"\""));
-            let gave_up = is(OUT_OF_RESOURCES);
+            gave_up |= is(OUT_OF_RESOURCES);
             if is(ABORTED) || is(FAILED) || (gave_up && self.resumes) {
                 return Chunk::Broken(Cause::OutOfResourcesMidStream);
             }
-            self.finished = self.choices.is_none();
-            if gave_up {
-                return Chunk::GaveUp;
-            }
+            self.reasons += 1;
         }
-        if let Some(choices) = &mut self.choices {
-            choices.read(data);
-            self.finished = choices.all();
-        }
-        Chunk::Content
+        self.finished = match &mut self.choices {
+            None => self.reasons > 0,
+            Some(choices) => choices.read(data) && choices.all(),
+        };
+        if gave_up { Chunk::GaveUp } else { Chunk::Content }
     }
 
-    /// Whether it says something.
+    /// Whether it says something. An event of the other APIs does, Anthropic's `ping` too: it is all that comes while a
+    /// model thinks unheard.
     fn is_payload(&self, data: &[u8]) -> bool {
         match self.endpoint.stream_end() {
             StreamEnd::Done => says_something(data),
-            StreamEnd::Event(_) => !is_ping(data),
+            StreamEnd::Event(_) => true,
         }
     }
 
     /// Messages and responses: named events, the last of which ends the stream.
     fn look_at_named(&mut self, events: &[u8], ends: &[&str]) -> Look {
-        let mut look = Look::default();
-        for (_, data) in data_lines(events) {
+        let (mut look, mut name, mut failed) = (Look::default(), b"".as_slice(), self.failed);
+        for line in events.split(|byte| *byte == b'\n') {
+            let is_one_of = |name: &[u8], names: &[&str]| names.iter().any(|other| name == other.as_bytes());
+            if let Some(named) = line.strip_prefix(b"event:") {
+                name = named.trim_ascii();
+                look.end |= is_one_of(name, ends);
+            }
+            let data = line.strip_prefix(b"data:").unwrap_or_default().trim_ascii();
+            if data.is_empty() {
+                continue;
+            }
             look.data += 1;
-            look.payload = look.payload || self.is_payload(data);
+            look.payload = true;
             look.garbage += u32::from(!(data.starts_with(b"{") && data.ends_with(b"}")));
-        }
-        let names = events.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"event:"));
-        for name in names.map(<[u8]>::trim_ascii) {
-            let is_one_of = |names: &[&str]| names.iter().any(|other| name == other.as_bytes());
-            look.end |= is_one_of(ends);
-            look.gave_up |= is_one_of(&FAILED_EVENTS);
+            if is_one_of(name, &FAILED_EVENTS) && !std::mem::replace(&mut failed, true) {
+                look.gave_up = !is_of_the_caller(data);
+            }
         }
         self.finished |= look.end;
-        self.failed |= look.gave_up;
+        self.failed = failed;
         look
     }
 }
@@ -180,9 +189,12 @@ fn says_something(data: &[u8]) -> bool {
     is_text || !is_without_a_word(data)
 }
 
-/// Anthropic's way to show a sign of life.
-fn is_ping(data: &[u8]) -> bool {
-    data.iter().filter(|byte| !byte.is_ascii_whitespace()).eq(br#"{"type":"ping"}"#)
+/// Whether an error in the middle of an answer is the caller's own: it says nothing of the backend's health.
+fn is_of_the_caller(error: &[u8]) -> bool {
+    let holds = |word: &str| memchr::memmem::find(error, word.as_bytes()).is_some();
+    holds("\"invalid_request_error\"")
+        || holds("\"invalid_prompt\"")
+        || by_error(error).is_some_and(Cause::is_callers_to_read)
 }
 
 /// Whether what is no chunk is an error: in an envelope, a bare text (Ollama), or flat (SGLang).
@@ -304,11 +316,22 @@ mod tests {
         }
         assert!(chat().look(FINISHED.as_bytes()).payload);
         assert!(chat().look(b"data: {\"choices\":[],\"usage\":{}}\n\n").payload);
-        let mut messages = Watch::new(Endpoint::Messages, false, 1);
-        assert!(!messages.look(b"event: ping\ndata: {\"type\": \"ping\"}\n\n").payload);
-        assert!(
-            messages.look(b"event: content_block_delta\ndata: {\"delta\":{\"text\":\"ping\"}}\n\n").payload
-        );
+        for other in [
+            r#"{"function_call":{"arguments":"{"}}"#,
+            r#"{"audio":{"data":"x"}}"#,
+            r#"{"reasoning_details":[{"text":"x"}]}"#,
+            r#"{"content":[{"type":"text","text":"x"}]}"#,
+        ] {
+            assert!(chat().look(chunk(other).as_bytes()).payload, "{other}");
+        }
+        for odd in [
+            r#"{"choices":[{"delta":{},"logprobs":{"content":[{"logprob":-1.0}]}}]}"#,
+            r#"{"choices":[{"delta":{}}],"usage":{"completion_tokens":7}}"#,
+            r#"{"choices":[{"delta":{"content":"x"},"logprobs":-Infinity}]}"#,
+            r#"{"choices":[{"delta":{},"token_ids":[7]}]}"#,
+        ] {
+            assert!(chat().look(format!("data: {odd}\n\n").as_bytes()).payload, "{odd}");
+        }
     }
 
     #[test]
@@ -329,6 +352,14 @@ mod tests {
         watch.look(chunk(0, "\"stop\"").as_bytes());
         assert!(!watch.finished());
         assert!(watch.look(b"data: [DONE]\n\n").end);
+        let unread =
+            "data: {\"choices\":[{\"index\":0,\"finish_reason\":\"stop\",\"logprobs\":-Infinity}]}\n\n";
+        let mut watch = Watch::new(Endpoint::Chat, false, 2);
+        assert!(watch.look(format!("{unread}data: [DONE]\n\n").as_bytes()).end);
+        let both =
+            r#"data: {"choices":[{"index":0,"finish_reason":"stop"},{"index":1,"finish_reason":"abort"}]}"#;
+        let look = Watch::new(Endpoint::Chat, false, 2).look(format!("{both}\n\n").as_bytes());
+        assert_eq!(look.broken, Some((0, Cause::OutOfResourcesMidStream)));
     }
 
     #[test]
@@ -337,7 +368,14 @@ mod tests {
         assert!(!watch.look(b"event: ping\ndata: {\"type\":\"ping\"}\n\n").end);
         assert!(watch.look(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n").end);
         assert!(!watch.failed());
-        let look = watch.look(b"event: error\ndata: {\"type\":\"error\"}\n\n");
+        let error = b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n";
+        let look = watch.look(error);
         assert!(look.end && look.gave_up && watch.failed());
+        assert!(!watch.look(error).gave_up, "it is told once");
+        let mut watch = Watch::new(Endpoint::Responses, true, 1);
+        let look = watch.look(
+            b"event: response.failed\ndata: {\"response\":{\"error\":{\"code\":\"invalid_prompt\"}}}\n\n",
+        );
+        assert!(!look.gave_up && watch.failed(), "a mistake of the caller's");
     }
 }

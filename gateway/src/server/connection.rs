@@ -6,7 +6,9 @@
 use super::activity::Activity;
 use super::protocol::Speaks;
 use crate::drain::Phase;
+use crate::pipeline::error::{Code, GatewayError};
 use crate::pipeline::in_flight::InFlight;
+use crate::pipeline::reply::ReplyBody;
 use crate::pipeline::{Context, handle};
 use http::{HeaderValue, Version, header};
 use hyper::service::service_fn;
@@ -78,7 +80,11 @@ async fn converse(
             let open = Activity::open(&activity, one);
             async move {
                 // In memory of its own: the connection would keep room for it while it is idle, and while an answer flows.
-                let (mut response, place) = Box::pin(handle(&context, request)).await;
+                let (mut response, place) = tokio::select! {
+                    biased;
+                    answered = Box::pin(handle(&context, request)) => answered,
+                    () = context.drain.is_cut() => (stopped(), None),
+                };
                 if one && context.drain.phase() > Phase::Serving {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
@@ -108,4 +114,10 @@ async fn converse(
     // For as long as the process waits.
     activity.cut();
     connection.await
+}
+
+/// What a call gets that has no answer when the process leaves.
+fn stopped() -> http::Response<ReplyBody> {
+    let message = "This gateway was stopped before the call was answered. Try again.";
+    GatewayError::new(Code::Overloaded, message).retry_after(Some(Duration::from_secs(1))).respond()
 }

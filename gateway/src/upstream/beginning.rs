@@ -9,6 +9,7 @@ use super::judge::Cause;
 use crate::pipeline::frames::data_of;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use std::borrow::Cow;
 
 /// What the first bytes of an answer are.
@@ -116,9 +117,8 @@ fn of_event(data: &[u8]) -> Beginning {
         return Beginning::Failed(Cause::EndedUnbegun);
     }
     let Ok(frame) = serde_json::from_slice::<Frame<'_>>(data) else {
-        // A new shape is the client's to judge; what is no JSON is no token.
-        let is_json = serde_json::from_slice::<IgnoredAny>(data).is_ok();
-        return if is_json { Beginning::Begun } else { Beginning::NotYet };
+        // A new shape is the client's to judge; what does not even look like an object is no token.
+        return if data.starts_with(b"{") { Beginning::Begun } else { Beginning::NotYet };
     };
     if data[1..].trim_ascii() == b"}" {
         return Beginning::NotYet;
@@ -148,13 +148,24 @@ fn of_event(data: &[u8]) -> Beginning {
     }
 }
 
-/// Whether it is a chunk that says nothing and does not finish, or nothing that can be read: no step in an answer.
+/// Whether it is a chunk in which there is nothing but names and numbers of what might come, or nothing that looks like a
+/// chunk: no step in an answer. What cannot be read may be one.
 pub fn is_without_a_word(data: &[u8]) -> bool {
-    let Ok(frame) = serde_json::from_slice::<Frame<'_>>(data) else {
-        return serde_json::from_slice::<IgnoredAny>(data).is_err();
-    };
-    let Some(choices) = frame.choices.filter(|choices| !choices.is_empty()) else { return false };
-    choices.iter().all(|choice| !choice.says_something() && choice.finish().is_none())
+    let Ok(chunk) = serde_json::from_slice::<Value>(data) else { return !data.starts_with(b"{") };
+    let choices = chunk.get("choices").and_then(Value::as_array).filter(|choices| !choices.is_empty());
+    choices.is_some_and(|choices| choices.iter().all(is_empty)) && chunk.get("usage").is_none_or(is_empty)
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(_) | Value::Number(_) => false,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => {
+            fields.iter().all(|(name, value)| name == "index" || name == "role" || is_empty(value))
+        }
+    }
 }
 
 /// Judges a whole JSON answer with status 200.
@@ -228,7 +239,7 @@ mod tests {
             stream(r#"{"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":""}]}"#),
             Beginning::NotYet
         );
-        for garbage in ["oops", r#"{"choices":[{"del"#, "{ }"] {
+        for garbage in ["oops", "{ }"] {
             assert_eq!(stream(garbage), Beginning::NotYet, "{garbage}");
         }
     }
@@ -250,6 +261,10 @@ mod tests {
         assert_eq!(stream(r#"{"choices":[{"text":"x"}]}"#), Beginning::Begun);
         assert_eq!(stream(r#"{"type":"content_block_delta","delta":{"text":"x"}}"#), Beginning::Begun);
         assert_eq!(stream(r#"{"choices":"of a new shape"}"#), Beginning::Begun);
+        assert_eq!(
+            stream(r#"{"choices":[{"delta":{"content":"x"},"logprobs":-Infinity}]}"#),
+            Beginning::Begun
+        );
     }
 
     #[test]

@@ -159,6 +159,28 @@ async fn what_outlasts_the_timeout_is_cut_and_told_so() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_call_that_has_no_answer_when_time_is_up_gets_503() -> Result<()> {
+    let a = upstream("a").await?;
+    a.set_default("header_delay_ms=20000");
+    for client in [client(), client_builder().http2_prior_knowledge().build()?] {
+        for body in [hello(), hello_streamed()] {
+            let mut gateway = leaving(&a, "0s", "1s").await?;
+            let url = gateway.url("/v1/chat/completions");
+            let calling = a.stats().requests;
+            let call = tokio::spawn(client.post(&url).bearer_auth(KEY).json(&body).send());
+            a.wait_for(|stats| stats.requests > calling, SOON).await?;
+            gateway.signal("TERM")?;
+            let answer = call.await??;
+            assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &"1".parse()?));
+            let error: serde_json::Value = answer.json().await?;
+            assert_eq!(error["error"]["code"], "overloaded", "{error}");
+            assert_eq!(gateway.exited(SOON).await?.code(), Some(0));
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_second_signal_cuts_at_once() -> Result<()> {
     let a = upstream("a").await?;
     a.set_default("stall?stall_after=2");

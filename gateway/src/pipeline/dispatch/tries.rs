@@ -26,6 +26,9 @@ const MAX_WHOLE: usize = 1 << 20;
 /// The same where it may have to be told in other words, which takes all of it.
 const MAX_WHOLE_RETOLD: usize = 16 << 20;
 
+/// Keys of a call that may be refused without counting as attempts.
+const SPARED_KEYS: u32 = 4;
+
 /// One backend being asked.
 pub(super) struct Try {
     at: usize,
@@ -185,7 +188,7 @@ impl Run<'_> {
         let policy = &self.route.policy.failover;
         if another_key {
             // The account is well: it is asked again at once, with its next key. That is the same attempt, but not for ever.
-            if settlement.trail.spared < policy.attempts {
+            if settlement.trail.spared < SPARED_KEYS {
                 settlement.trail.spared += 1;
                 settlement.attempts -= 1;
             }
