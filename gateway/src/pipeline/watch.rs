@@ -50,8 +50,8 @@ static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error
 static OBJECT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"object\":"));
 
 impl Watch {
-    /// Watches a stream of `endpoint` with so many `choices`. With `resumes`, `insufficient_system_resource` breaks it; else that is a finish
-    /// like others, for the client to read.
+    /// Watches a stream of `endpoint` with so many `choices`. With `resumes`, `insufficient_system_resource` breaks it;
+    /// else that is a finish like others, for the client to read.
     #[must_use]
     pub fn new(endpoint: Endpoint, resumes: bool, choices: u64) -> Self {
         Self { endpoint, resumes, choices: Choices::of(choices), reasons: 0, finished: false, failed: false }
